@@ -1,0 +1,2 @@
+//! Recurring tasks.
+fn main() {}

@@ -1,0 +1,435 @@
+//! Where messages are numbered, kept and broadcast between nodes.
+//!
+//! [`Backplane`] is the one seam of the product: [`memory`] serves a single process, [`redis`] a cluster; one conformance
+//! suite ([`conformance`]) runs on both.
+//!
+//! What the interface guarantees: a publish that returns `Ok` is numbered, stored and handed to pub/sub atomically;
+//! positions of a channel are dense inside an epoch; an epoch never numbers twice. What it does *not* guarantee: that
+//! [`Subscriber`] receives every event. Pub/sub drops, connections go deaf, bounded queues overflow. The caller's duty is
+//! to run each channel through a [`Tail`], which sees holes and tells when to read the history.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tickwire_protocol::{
+    ChannelName, Position, Priority, Publication, RawJson, UserId, namespace::Policy, publication::Tags,
+};
+
+pub mod conformance;
+pub mod memory;
+pub mod redis;
+pub mod tail;
+
+pub use tail::{Tail, TailAction};
+
+/// What to publish.
+#[derive(Debug, Clone)]
+pub struct Publish {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Its namespace's policy: how it is stored.
+    pub policy: Policy,
+    /// Acceptance time, milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// Urgency.
+    pub priority: Priority,
+    /// Key of a `latest` channel; absent there means the channel's own name.
+    pub key: Option<String>,
+    /// For filters.
+    pub tags: Tags,
+    /// The payload.
+    pub data: RawJson,
+    /// Who published, where a client did.
+    pub publisher: Option<UserId>,
+    /// A verified signature to pass on.
+    pub signature: Option<String>,
+    /// Not to be delivered after this.
+    pub expires_at_ms: Option<u64>,
+    /// W3C trace context, sampled messages only.
+    pub traceparent: Option<String>,
+    /// The same key within [`IDEMPOTENCY_WINDOW`] publishes nothing and returns the first position. Scoped to the channel.
+    pub idempotency_key: Option<String>,
+    /// Recorded as the channel's owner, in the same step.
+    pub owner: Option<UserId>,
+    /// An alert to track, `inbox` only.
+    pub alert: Option<AlertSpec>,
+}
+
+/// How long an idempotency key is remembered.
+pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(300);
+/// Ordinary messages an inbox keeps for its user.
+pub const INBOX_ORDINARY_MAX: usize = 100;
+/// Critical messages an inbox holds unacknowledged before it refuses more ([`BackplaneError::InboxFull`]).
+pub const INBOX_CRITICAL_MAX: usize = 10_000;
+/// Keys a `latest` channel holds before it refuses new ones ([`BackplaneError::TooManyKeys`]).
+pub const LATEST_KEYS_MAX: usize = 10_000;
+
+impl Publish {
+    /// A message with defaults for everything else.
+    pub fn new(channel: ChannelName, policy: Policy, data: RawJson) -> Self {
+        Self {
+            channel,
+            policy,
+            time_ms: tickwire_protocol::time::now_ms(),
+            priority: Priority::default(),
+            key: None,
+            tags: Tags::new(),
+            data,
+            publisher: None,
+            signature: None,
+            expires_at_ms: None,
+            traceparent: None,
+            idempotency_key: None,
+            owner: None,
+            alert: None,
+        }
+    }
+}
+
+/// An alert's tracking data. The id names its user (see [`AlertId`]), so its state lives beside the inbox.
+#[derive(Debug, Clone)]
+pub struct AlertSpec {
+    /// Its id.
+    pub id: AlertId,
+    /// Escalate if not acknowledged this long after acceptance.
+    pub escalate_after: Option<Duration>,
+}
+
+/// `{hex(user)}.{random}`: opaque to clients, and enough to find the inbox it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AlertId {
+    user: UserId,
+    text: String,
+}
+
+/// Where an alert stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertStatus {
+    /// Stored, not yet written to any connection.
+    Queued,
+    /// Written to at least one connection.
+    Delivered,
+    /// The user acknowledged it.
+    Acknowledged,
+    /// Its deadline passed unacknowledged.
+    Escalated,
+}
+
+/// An alert's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// Where it stands.
+    pub status: AlertStatus,
+    /// Connections it was written to.
+    pub delivered_to: u64,
+    /// When it was acknowledged.
+    pub acknowledged_at_ms: Option<u64>,
+    /// Its place in the inbox.
+    pub position: Position,
+}
+
+/// What a publish did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// Its position; `None` in a volatile namespace without history.
+    pub position: Option<Position>,
+    /// The idempotency key was known: nothing was published, `position` is the first one's.
+    pub duplicate: bool,
+}
+
+/// Which stored messages to read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HistoryQuery {
+    /// Exclusive. `None` reads from the oldest (or newest, if `reverse`).
+    pub since: Option<Position>,
+    /// At most this many; implementations cap it at [`HISTORY_LIMIT_MAX`].
+    pub limit: usize,
+    /// Newest first.
+    pub reverse: bool,
+}
+
+/// Messages one history call returns at most.
+pub const HISTORY_LIMIT_MAX: usize = 10_000;
+
+/// Stored messages.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// The channel's newest position at the time of reading (offset 0: nothing in this epoch yet). Reading a channel that
+    /// does not exist creates its epoch, so that there is always a position to recover from.
+    pub top: Position,
+    /// In order (reversed if asked). Only messages of the current epoch, expired ones left out.
+    pub publications: Vec<Arc<Publication>>,
+    /// Every message after `since` up to `top` is here: nothing was trimmed, lost with an epoch, or cut by `limit`.
+    pub complete: bool,
+}
+
+/// A channel's current values, one per key, oldest change first; and the position they are the state of.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Position of the newest change.
+    pub top: Position,
+    /// The values.
+    pub publications: Vec<Arc<Publication>>,
+}
+
+/// What an inbox owes its user.
+#[derive(Debug, Clone)]
+pub struct InboxState {
+    /// The newest position.
+    pub top: Position,
+    /// The read cursor of ordinary messages.
+    pub cursor: Option<Position>,
+    /// Every unacknowledged, unexpired critical message and the newest [`INBOX_ORDINARY_MAX`] ordinary ones after the
+    /// cursor, in order of position. Survives a new epoch.
+    pub owed: Vec<Arc<Publication>>,
+}
+
+/// What a [`Subscriber`] receives.
+#[derive(Debug, Clone)]
+pub enum Signal {
+    /// A message of a subscribed channel, as pub/sub brought it: may be doubled or leave holes.
+    Publication(Arc<Publication>),
+    /// The newest position of a subscribed channel, sent now and then (at most 2 s apart) and after every reconnect, so
+    /// that a lost last message is noticed.
+    Top { channel: ChannelName, position: Position },
+    /// Someone came or went in a subscribed channel whose namespace tracks presence.
+    Presence { channel: ChannelName, joined: bool, user: UserId },
+    /// A message for every node.
+    Control(Control),
+    /// This subscriber's queue overflowed; signals were dropped. Ask every channel's top.
+    Lagged,
+}
+
+/// Orders from one process to all edges.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Control {
+    /// Close that user's connections (4403).
+    Disconnect { user: UserId, reason: String },
+    /// The token `jti` is void until `expires_at_ms` (when it would end anyway).
+    RevokeToken { jti: String, expires_at_ms: u64 },
+    /// Tokens of `user` issued at or before `issued_until_s` (seconds, as `iat`) are void; forget at `expires_at_ms`.
+    RevokeUser { user: UserId, issued_until_s: u64, expires_at_ms: u64 },
+    /// Refuse this address until then.
+    Ban { ip: std::net::IpAddr, until_ms: u64 },
+}
+
+impl Control {
+    /// Until when a node that starts later must still learn of it; `None` for a momentary order.
+    pub fn sticky_until_ms(&self) -> Option<u64> {
+        match self {
+            Self::Disconnect { .. } => None,
+            Self::RevokeToken { expires_at_ms, .. } | Self::RevokeUser { expires_at_ms, .. } => Some(*expires_at_ms),
+            Self::Ban { until_ms, .. } => Some(*until_ms),
+        }
+    }
+}
+
+/// A node's sign of life, kept for [`NODE_LEASE`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// The node's name.
+    pub node: String,
+    /// Open connections.
+    pub connections: u64,
+    /// Subscriptions by channel, the busiest [`REPORT_CHANNELS_MAX`].
+    pub subscriptions: Vec<(ChannelName, u64)>,
+    /// When it was made.
+    pub time_ms: u64,
+}
+
+/// How long a node counts as alive after its last report.
+pub const NODE_LEASE: Duration = Duration::from_secs(5);
+/// Channels in one report.
+pub const REPORT_CHANNELS_MAX: usize = 1_000;
+
+/// One change of presence on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresenceChange {
+    /// Where.
+    pub channel: ChannelName,
+    /// Who.
+    pub user: UserId,
+    /// One connection more, or one fewer.
+    pub joined: bool,
+}
+
+/// Who is in a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presence {
+    /// Distinct users, sorted, at most [`PRESENCE_USERS_MAX`].
+    pub users: Vec<UserId>,
+    /// All distinct users.
+    pub count: u64,
+}
+
+/// Users one presence call lists.
+pub const PRESENCE_USERS_MAX: usize = 1_000;
+
+/// A shard's receiving end: signals of the channels it subscribed to, and every control message.
+///
+/// Dropping it unsubscribes. Several subscribers of one node share one backplane subscription per channel.
+#[derive(Debug)]
+pub struct Subscriber {
+    /// Names it in [`Backplane::subscribe`].
+    pub id: SubscriberId,
+    /// Bounded; at the bound signals are dropped and one [`Signal::Lagged`] follows.
+    pub signals: tokio::sync::mpsc::Receiver<Signal>,
+}
+
+/// Names a [`Subscriber`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SubscriberId(pub u64);
+
+/// The store and bus behind the cluster. Every call fails within its own deadline (2 s); none blocks.
+#[async_trait]
+pub trait Backplane: Send + Sync + 'static {
+    /// Checks the idempotency key, numbers, stores, trims and broadcasts, in one atomic step.
+    async fn publish(&self, publish: Publish) -> Result<Published, BackplaneError>;
+
+    /// [`Backplane::publish`] for each, pipelined; results in order. Messages of one channel keep their order.
+    async fn publish_batch(&self, batch: Vec<Publish>) -> Vec<Result<Published, BackplaneError>>;
+
+    /// A new receiving end with room for `capacity` signals.
+    fn subscriber(&self, capacity: usize) -> Subscriber;
+
+    /// Begins to send `subscriber` the signals of each channel. When it returns, later publishes are broadcast to it; the
+    /// answers are each channel's newest position at that time or a little before (the epoch is created if need be). For a
+    /// channel without positions the answer is `0-0`.
+    async fn subscribe(
+        &self,
+        subscriber: SubscriberId,
+        channels: &[(ChannelName, Policy)],
+    ) -> Result<Vec<Position>, BackplaneError>;
+
+    /// Ends it. Never fails: what cannot be told to the store now is reconciled later.
+    fn unsubscribe(&self, subscriber: SubscriberId, channels: &[ChannelName]);
+
+    /// Stored messages of a channel that keeps history.
+    async fn history(
+        &self,
+        channel: &ChannelName,
+        policy: &Policy,
+        query: HistoryQuery,
+    ) -> Result<History, BackplaneError>;
+
+    /// Current values of a `latest` channel.
+    async fn snapshot(&self, channel: &ChannelName, policy: &Policy) -> Result<Snapshot, BackplaneError>;
+
+    /// What an inbox owes.
+    async fn inbox(&self, channel: &ChannelName, policy: &Policy) -> Result<InboxState, BackplaneError>;
+
+    /// Moves the read cursor up to the greatest position that names an ordinary message (never back), and settles each critical message named.
+    async fn acknowledge(&self, channel: &ChannelName, positions: &[Position]) -> Result<(), BackplaneError>;
+
+    /// Counts an inbox's critical messages as written to one connection.
+    async fn delivered(&self, channel: &ChannelName, positions: &[Position]) -> Result<(), BackplaneError>;
+
+    /// An alert's state; `None` when unknown or long settled.
+    async fn alert(&self, id: &AlertId) -> Result<Option<Alert>, BackplaneError>;
+
+    /// The owner recorded for a channel.
+    async fn owner(&self, channel: &ChannelName) -> Result<Option<UserId>, BackplaneError>;
+
+    /// A user's notification preferences (a JSON object, `{}` at first); with `merge`, its top-level fields are replaced
+    /// first (`null` removes one).
+    async fn preferences(&self, user: &UserId, merge: Option<&RawJson>) -> Result<RawJson, BackplaneError>;
+
+    /// Sends to every node, and keeps it while [`Control::sticky_until_ms`] says so.
+    async fn control(&self, control: Control) -> Result<(), BackplaneError>;
+
+    /// The sticky control messages still in force. A node reads them at start and at least once a second after.
+    async fn controls(&self) -> Result<Vec<Control>, BackplaneError>;
+
+    /// Keeps this node's report and renews its lease.
+    async fn report(&self, report: NodeReport) -> Result<(), BackplaneError>;
+
+    /// Live nodes' reports.
+    async fn nodes(&self) -> Result<Vec<NodeReport>, BackplaneError>;
+
+    /// Applies presence changes of `node`, in order, and signals the first join and the last leave of a user in the cluster.
+    async fn presence_change(&self, node: &str, changes: &[PresenceChange]) -> Result<(), BackplaneError>;
+
+    /// Who is in a channel, on nodes whose lease lasts.
+    async fn presence(&self, channel: &ChannelName) -> Result<Presence, BackplaneError>;
+
+    /// Whether the data plane works right now: the last canary came back in time on every pub/sub connection.
+    fn is_healthy(&self) -> bool;
+}
+
+/// Why the backplane refused or failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackplaneError {
+    /// No connection, or no answer in time. Whether the call took effect is unknown: repeat it under the same key.
+    #[error("the backplane is unavailable")]
+    Unavailable(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
+    /// Fewer replicas confirmed than the namespace demands; the message is stored, its fate in a failover unknown.
+    #[error("{confirmed} of {wanted} replicas confirmed the message")]
+    NotDurable {
+        /// That many did.
+        confirmed: u32,
+        /// That many should.
+        wanted: u32,
+    },
+    /// An inbox holds [`INBOX_CRITICAL_MAX`] unacknowledged critical messages.
+    #[error("the inbox is full of unacknowledged critical messages")]
+    InboxFull,
+    /// A `latest` channel holds [`LATEST_KEYS_MAX`] keys.
+    #[error("the channel has too many keys")]
+    TooManyKeys,
+    /// The store said something this version does not understand.
+    #[error("the backplane answered unexpectedly: {0}")]
+    Unexpected(String),
+}
+
+impl BackplaneError {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::NotDurable { .. } | Self::InboxFull)
+    }
+}
+
+impl AlertId {
+    /// A new one for `user`.
+    pub fn generate(user: &UserId) -> Self {
+        use rand::distr::{Alphanumeric, SampleString};
+        use std::fmt::Write;
+        let mut text = String::with_capacity(user.as_str().len() * 2 + 25);
+        for byte in user.as_str().bytes() {
+            // Writing to a String does not fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        text.push('.');
+        Alphanumeric.append_string(&mut rand::rng(), &mut text, 24);
+        Self { user: user.clone(), text }
+    }
+
+    /// Reads one that a caller gave; `None` if it cannot be one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (hex, random) = text.split_once('.')?;
+        if random.len() != 24
+            || !random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            || !hex.is_ascii()
+            || hex.len() % 2 != 0
+        {
+            return None;
+        }
+        let bytes: Option<Vec<u8>> =
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok()).collect();
+        let user = UserId::new(std::str::from_utf8(&bytes?).ok()?).ok()?;
+        Some(Self { user, text: text.to_owned() })
+    }
+
+    /// Whose alert it is.
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// As on the wire.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}

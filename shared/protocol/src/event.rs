@@ -1,0 +1,124 @@
+//! What an edge tells a client, whatever its dialect.
+
+use std::sync::Arc;
+
+use crate::{ChannelName, DeliveryClass, ErrorCode, Position, Publication, RawJson, UserId};
+
+/// One event. `id` is that of the request it answers.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The connection is authenticated.
+    Connected(Box<Connected>),
+    /// Reply per channel subscribed.
+    Subscribed(Box<Subscribed>),
+    /// Reply per channel left, or told when a grant ended.
+    Unsubscribed { id: Option<i64>, channel: ChannelName },
+    /// A message.
+    Message(Arc<Publication>),
+    /// Reply to `ack`: the last position acknowledged.
+    Acked { id: Option<i64>, channel: ChannelName, position: Position },
+    /// Someone came or went.
+    Presence { channel: ChannelName, joined: bool, user: UserId },
+    /// Reply to `presence`: `{"type":"presence","channel","users":[…],"count":n}`.
+    PresenceList { id: Option<i64>, channel: ChannelName, users: Vec<UserId>, count: u64 },
+    /// Reply to `history`: `{"type":"history","channel","position","messages":[…],"complete":true}`.
+    History {
+        id: Option<i64>,
+        channel: ChannelName,
+        position: Position,
+        messages: Vec<Arc<Publication>>,
+        complete: bool,
+    },
+    /// Reply to `publish`: `{"type":"published","channel","position"?,"duplicate":false}`.
+    Published { id: Option<i64>, channel: ChannelName, position: Option<Position>, duplicate: bool },
+    /// Reply to `preferences`: `{"type":"preferences","preferences":{…}}`.
+    Preferences { id: Option<i64>, preferences: RawJson },
+    /// Reply to `refresh`: `{"type":"refreshed","expiresAt":…}`.
+    Refreshed { id: Option<i64>, expires_at_ms: u64 },
+    /// Something was refused.
+    Error(Box<ErrorEvent>),
+    /// The channel's history was lost under a live subscription.
+    Reset { channel: ChannelName, position: Position, reason: ResetReason },
+    /// Reconnect after the delay.
+    Reconnect { reason: &'static str, after_ms: u64 },
+    /// Reply to `ping`.
+    Pong { id: Option<i64>, time_ms: u64 },
+    /// Sign of life.
+    Heartbeat { time_ms: u64 },
+}
+
+/// Fields of `connected`.
+#[derive(Debug, Clone)]
+pub struct Connected {
+    /// Absent where the token came with the upgrade.
+    pub id: Option<i64>,
+    /// Unique over the cluster.
+    pub connection_id: String,
+    /// Who the token says.
+    pub user: UserId,
+    /// The edge's name.
+    pub node: String,
+    /// Other edges' public addresses, where configured; left out when empty.
+    pub nodes: Vec<String>,
+    /// Now.
+    pub time_ms: u64,
+    /// How often the server pings, milliseconds.
+    pub heartbeat_interval_ms: u64,
+    /// Opaque; given back in the next `connect`.
+    pub resume: Option<String>,
+    /// When the token ends.
+    pub expires_at_ms: Option<u64>,
+}
+
+/// Fields of `subscribed`.
+#[derive(Debug, Clone)]
+pub struct Subscribed {
+    /// Of the `subscribe`.
+    pub id: Option<i64>,
+    /// The channel.
+    pub channel: ChannelName,
+    /// Its namespace's class.
+    pub class: DeliveryClass,
+    /// Where live delivery begins: the next message comes after it. `None` in a volatile namespace without history.
+    pub position: Option<Position>,
+    /// True only if `messages` holds everything after `since`.
+    pub recovered: bool,
+    /// What was missed, or the current values of a `latest` channel, or what an inbox owes.
+    pub messages: Vec<Arc<Publication>>,
+    /// When the grant ends, where it does.
+    pub expires_at_ms: Option<u64>,
+}
+
+/// Fields of `error`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorEvent {
+    /// Of the request.
+    pub id: Option<i64>,
+    /// What kind.
+    pub code: ErrorCode,
+    /// For a human; says what to do, never a secret.
+    pub message: String,
+    /// The channel concerned, as the client wrote it (cut and cleaned).
+    pub channel: Option<String>,
+    /// When to try again.
+    pub retry_after_ms: Option<u64>,
+}
+
+/// Why a `reset` came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResetReason {
+    /// The store lost it, or numbers from a new epoch.
+    HistoryLost,
+    /// It was trimmed before it could be delivered.
+    HistoryTrimmed,
+}
+
+impl ResetReason {
+    /// As on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HistoryLost => "history_lost",
+            Self::HistoryTrimmed => "history_trimmed",
+        }
+    }
+}
