@@ -1,2 +1,49 @@
-//! Recurring tasks.
-fn main() {}
+//! Every recurring task of the repository: `cargo xtask <task>`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
+
+mod machine;
+mod shell;
+mod test;
+mod tidy;
+mod up;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the Tickwire repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build and start standalone: edge on 127.0.0.1:8000, emitter on 127.0.0.1:8001.
+    Up {
+        /// Build without optimisation: starts sooner on a first run, serves slower.
+        #[arg(long)]
+        debug: bool,
+        /// Passed on to `tickwire-standalone`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Run every check and test; installs what is missing.
+    Test {
+        /// Only tests whose name contains this; skips the static checks.
+        filter: Option<String>,
+    },
+    /// Check the shape of the house: dependency direction, file sizes, licences, top level.
+    Tidy,
+    /// Measure CPU per delivered message and memory per idle connection (release build).
+    Bench,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().task {
+        Task::Up { debug, args } => up::up(debug, &args),
+        Task::Test { filter } => test::test(filter.as_deref()),
+        Task::Tidy => tidy::tidy(),
+        Task::Bench => shell::cargo(&["bench", "--package", "tickwire-edge", "--bench", "fanout"]),
+    }
+}
