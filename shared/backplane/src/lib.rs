@@ -17,10 +17,12 @@ use tickwire_protocol::{
 };
 
 pub mod conformance;
+pub mod fan_in;
 pub mod memory;
 pub mod redis;
 pub mod tail;
 
+pub use fan_in::FanIn;
 pub use tail::{Tail, TailAction};
 
 /// What to publish.
@@ -34,7 +36,7 @@ pub struct Publish {
     pub time_ms: u64,
     /// Urgency.
     pub priority: Priority,
-    /// Key of a `latest` channel; absent there means the channel's own name.
+    /// Key of a `latest` channel; absent there means the channel's own name (the publication then carries that).
     pub key: Option<String>,
     /// For filters.
     pub tags: Tags,
@@ -62,6 +64,8 @@ pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(300);
 pub const INBOX_ORDINARY_MAX: usize = 100;
 /// Critical messages an inbox holds unacknowledged before it refuses more ([`BackplaneError::InboxFull`]).
 pub const INBOX_CRITICAL_MAX: usize = 10_000;
+/// Bytes of a user's notification preferences, as JSON.
+pub const PREFERENCES_BYTES_MAX: usize = 16 * 1024;
 /// Keys a `latest` channel holds before it refuses new ones ([`BackplaneError::TooManyKeys`]).
 pub const LATEST_KEYS_MAX: usize = 10_000;
 
@@ -142,9 +146,9 @@ pub struct Published {
 /// Which stored messages to read.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HistoryQuery {
-    /// Exclusive. `None` reads from the oldest (or newest, if `reverse`).
+    /// Exclusive: messages after it, or before it if `reverse`. `None` reads from the oldest (or newest, if `reverse`).
     pub since: Option<Position>,
-    /// At most this many; implementations cap it at [`HISTORY_LIMIT_MAX`].
+    /// At most this many; implementations cap it at [`HISTORY_LIMIT_MAX`]. 0 asks for the top alone.
     pub limit: usize,
     /// Newest first.
     pub reverse: bool,
@@ -161,7 +165,9 @@ pub struct History {
     pub top: Position,
     /// In order (reversed if asked). Only messages of the current epoch, expired ones left out.
     pub publications: Vec<Arc<Publication>>,
-    /// Every message after `since` up to `top` is here: nothing was trimmed, lost with an epoch, or cut by `limit`.
+    /// Every message after `since` (from offset 1 on without it) up to `top` is here: nothing was trimmed, lost with an
+    /// epoch, or cut by `limit`. Leaving out expired messages does not make it false; a `since` of another epoch or
+    /// beyond `top` does. If `reverse`: every message before `since` (up to `top` without it) is here.
     pub complete: bool,
 }
 
@@ -188,6 +194,7 @@ pub struct InboxState {
 
 /// What a [`Subscriber`] receives.
 #[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "each variant says what its fields are")]
 pub enum Signal {
     /// A message of a subscribed channel, as pub/sub brought it: may be doubled or leave holes.
     Publication(Arc<Publication>),
@@ -203,6 +210,7 @@ pub enum Signal {
 }
 
 /// Orders from one process to all edges.
+#[allow(missing_docs, reason = "each variant says what its fields are")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Control {
@@ -307,7 +315,8 @@ pub trait Backplane: Send + Sync + 'static {
     /// Ends it. Never fails: what cannot be told to the store now is reconciled later.
     fn unsubscribe(&self, subscriber: SubscriberId, channels: &[ChannelName]);
 
-    /// Stored messages of a channel that keeps history.
+    /// Stored messages of a channel that keeps history. Of a `latest` channel: its current values, as a log whose older
+    /// values were trimmed.
     async fn history(
         &self,
         channel: &ChannelName,
@@ -380,6 +389,15 @@ pub enum BackplaneError {
     /// A `latest` channel holds [`LATEST_KEYS_MAX`] keys.
     #[error("the channel has too many keys")]
     TooManyKeys,
+    /// The preferences to merge are no JSON object, or the result is over [`PREFERENCES_BYTES_MAX`].
+    #[error("preferences are a JSON object of at most 16384 bytes")]
+    InvalidPreferences,
+    /// A bound of the whole store is reached: channels, preferences, sticky controls or nodes.
+    #[error("the backplane is full")]
+    Full,
+    /// [`Backplane::subscribe`] named a subscriber that does not exist (any more).
+    #[error("no such subscriber")]
+    UnknownSubscriber,
     /// The store said something this version does not understand.
     #[error("the backplane answered unexpectedly: {0}")]
     Unexpected(String),
@@ -388,7 +406,7 @@ pub enum BackplaneError {
 impl BackplaneError {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::NotDurable { .. } | Self::InboxFull)
+        matches!(self, Self::Unavailable(_) | Self::NotDurable { .. } | Self::InboxFull | Self::Full)
     }
 }
 
