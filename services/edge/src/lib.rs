@@ -1,1 +1,3 @@
-//! tickwire-edge
+//! A node of the cluster that clients attach to.
+
+pub mod framing;
