@@ -1,0 +1,234 @@
+//! Settings of an edge.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use tickwire_protocol::namespace::{Namespaces, Policy};
+
+use crate::framing::FrameLimits;
+
+/// Everything [`crate::run`] needs besides its listener and backplane.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What one peer may use.
+    pub limits: LimitsConfig,
+    /// The edge itself.
+    pub edge: EdgeConfig,
+    /// Policies laid over [`Namespaces::default`], by namespace.
+    pub namespaces: BTreeMap<String, Policy>,
+    /// What `GET /` answers; standalone sets it, nothing else does.
+    #[serde(skip)]
+    pub page: Option<Page>,
+}
+
+impl Config {
+    /// The default namespaces with the configured ones laid over them.
+    pub fn namespaces(&self) -> Namespaces {
+        let mut namespaces = Namespaces::default();
+        for (name, policy) in &self.namespaces {
+            namespaces.insert(name.clone(), policy.clone());
+        }
+        namespaces
+    }
+}
+
+/// An HTML page served at `/`.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// UTF-8 HTML.
+    pub html: Bytes,
+    /// Its `Content-Security-Policy`.
+    pub content_security_policy: String,
+}
+
+/// Section `edge`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EdgeConfig {
+    /// Where to listen, `address:port`.
+    pub listen: SocketAddr,
+    /// This node's name, unique in the cluster.
+    pub node: String,
+    /// Public addresses of the cluster's edges (`wss://…`), told to clients in `connected`.
+    pub nodes: Vec<String>,
+    /// Shards (threads); 0 = one per core.
+    pub shards: usize,
+    /// How often an idle connection is pinged, milliseconds.
+    pub heartbeat_interval_ms: u64,
+    /// A connection from which nothing came for this long is closed with 4408, milliseconds.
+    pub idle_timeout_ms: u64,
+    /// From accept to a finished upgrade, and from the upgrade to authentication, milliseconds each.
+    pub handshake_timeout_ms: u64,
+    /// HTTP handshakes in progress on one shard at most; further ones wait without a buffer.
+    pub handshakes_max: usize,
+    /// Origins that may open a connection from a browser, such as `https://app.example.com`; `*` allows all. A request
+    /// without an `Origin` comes from no browser and is always allowed.
+    pub allowed_origins: Vec<String>,
+    /// How long a drain may take, milliseconds: `reconnect` is sent over the first half of it.
+    pub drain_ms: u64,
+    /// How long a channel without subscribers stays subscribed at the backplane, milliseconds.
+    pub channel_linger_ms: u64,
+    /// Signals of the backplane that may wait for one shard.
+    pub signal_queue: usize,
+    /// Areas: `/ws/{area}` sees only the namespaces listed for it.
+    pub areas: BTreeMap<String, Vec<String>>,
+}
+
+impl Default for EdgeConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            node: "edge".into(),
+            nodes: Vec::new(),
+            shards: 0,
+            heartbeat_interval_ms: 25_000,
+            idle_timeout_ms: 60_000,
+            handshake_timeout_ms: 10_000,
+            handshakes_max: 256,
+            allowed_origins: vec!["*".into()],
+            drain_ms: 20_000,
+            channel_linger_ms: 3_000,
+            signal_queue: 65_536,
+            areas: default_areas(),
+        }
+    }
+}
+
+impl EdgeConfig {
+    /// `heartbeat_interval_ms` as a duration.
+    pub const fn heartbeat_interval(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_interval_ms)
+    }
+
+    /// `handshake_timeout_ms` as a duration.
+    pub const fn handshake_timeout(&self) -> Duration {
+        Duration::from_millis(self.handshake_timeout_ms)
+    }
+
+    /// `drain_ms` as a duration.
+    pub const fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_ms)
+    }
+
+    /// How many shards to start.
+    pub fn shard_count(&self) -> usize {
+        match self.shards {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            wanted => wanted,
+        }
+    }
+}
+
+fn default_areas() -> BTreeMap<String, Vec<String>> {
+    let area = |namespaces: &[&str]| namespaces.iter().map(|&name| name.to_owned()).collect();
+    BTreeMap::from([
+        (
+            "trading".into(),
+            area(&[
+                "user",
+                "session",
+                "sessions",
+                "orders",
+                "positions",
+                "strategy",
+                "strategies",
+                "order-updates",
+                "execution-events",
+                "position-changes",
+                "status-changes",
+                "room",
+            ]),
+        ),
+        ("system".into(), area(&["system", "status-changes", "public"])),
+        (
+            "market-data".into(),
+            area(&[
+                "prices",
+                "ticker",
+                "candles",
+                "book",
+                "trades",
+                "volatility",
+                "price-updates",
+                "orderbook-changes",
+                "trade-events",
+                "public",
+            ]),
+        ),
+        ("notifications".into(), area(&["user", "system"])),
+        ("wallet".into(), area(&["wallet-events", "balance-updates", "transaction-status"])),
+        ("agents".into(), area(&["agent-signals", "performance-updates", "strategy", "strategies"])),
+        ("sentiment".into(), area(&["sentiment-updates", "news-events", "social-signals"])),
+    ])
+}
+
+/// Section `limits`. 0 switches a limit off, except where a key says otherwise.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Connections of this node.
+    pub connections_per_node: usize,
+    /// Connections of one user on this node.
+    pub connections_per_user: usize,
+    /// Connections from one address on this node.
+    pub connections_per_ip: usize,
+    /// Subscriptions of one connection.
+    pub channels_per_connection: usize,
+    /// Commands a second on one connection; a second's worth may come at once.
+    pub commands_per_second: u32,
+    /// Bytes a second on one connection; a second's worth may come at once.
+    pub bytes_per_second: u32,
+    /// Payload of one frame; cannot be switched off.
+    pub frame_bytes: usize,
+    /// One message, all fragments together; cannot be switched off.
+    pub message_bytes: usize,
+    /// Fragments of one message; cannot be switched off.
+    pub fragments: usize,
+    /// `params` of one subscription, bytes; cannot be switched off.
+    pub params_bytes: usize,
+    /// Malformed frames a minute on one connection before it is closed with 4400.
+    pub malformed_per_minute: u32,
+    /// Failed authentications a minute from one address before it is banned on all nodes.
+    pub auth_failures_per_minute: u32,
+    /// How long such a ban lasts, seconds.
+    pub ban_seconds: u64,
+    /// Bytes that may wait for one connection; cannot be switched off.
+    pub outbox_bytes: usize,
+    /// Bytes that may wait for all connections of this node; cannot be switched off.
+    pub outbox_node_bytes: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            connections_per_node: 100_000,
+            connections_per_user: 50,
+            connections_per_ip: 1_000,
+            channels_per_connection: 200,
+            commands_per_second: 100,
+            bytes_per_second: 262_144,
+            frame_bytes: 65_536,
+            message_bytes: 262_144,
+            fragments: 64,
+            params_bytes: 4_096,
+            malformed_per_minute: 10,
+            auth_failures_per_minute: 10,
+            ban_seconds: 60,
+            outbox_bytes: 1 << 20,
+            outbox_node_bytes: 512 << 20,
+        }
+    }
+}
+
+impl LimitsConfig {
+    /// Those of the framing layer.
+    pub const fn frames(&self) -> FrameLimits {
+        FrameLimits {
+            frame_bytes_max: self.frame_bytes,
+            message_bytes_max: self.message_bytes,
+            fragments_max: self.fragments,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Metric handles of an edge: registered once, plain atomics on the delivery path.
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+
+/// All of them. One per node, shared by its shards.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Open connections.
+    pub connections: Family<TransportLabels, Gauge>,
+    /// Connections ever opened.
+    pub connections_opened: Family<TransportLabels, Counter>,
+    /// Upgrades and requests refused.
+    pub refusals: Family<ReasonLabels, Counter>,
+    /// Connections that the edge closed, by close code.
+    pub closes: Family<CloseLabels, Counter>,
+    /// Subscriptions.
+    pub subscriptions: Gauge,
+    /// Channels that shards hold at the backplane.
+    pub channels: Gauge,
+    /// Publications that came from the backplane, each shard counted.
+    pub publications_in: Counter,
+    /// Messages queued for connections.
+    pub messages_out: Counter,
+    /// Bytes written to sockets.
+    pub bytes_out: Counter,
+    /// Bytes read from sockets.
+    pub bytes_in: Counter,
+    /// Commands taken.
+    pub commands: Counter,
+    /// Frames that were no command.
+    pub malformed: Counter,
+    /// Messages dropped for a connection that could not keep up.
+    pub dropped: Family<ClassLabels, Counter>,
+    /// Values replaced by a newer one while they waited.
+    pub conflated: Counter,
+    /// Connections closed with 4430.
+    pub slow_closes: Counter,
+    /// Subscriptions that gave a position, by result.
+    pub recoveries: Family<ReasonLabels, Counter>,
+    /// Holes seen in a channel's stream.
+    pub gaps: Counter,
+    /// History reads that failed and are tried again.
+    pub repair_failures: Counter,
+    /// Channels that began a new epoch under a subscription.
+    pub resets: Counter,
+    /// Times a shard's signal queue overflowed.
+    pub lagged: Counter,
+    /// Backplane calls for clients that failed.
+    pub backplane_failures: Family<ReasonLabels, Counter>,
+    /// Tokens refused.
+    pub auth_failures: Family<ReasonLabels, Counter>,
+    /// Connections closed because their token was revoked or expired.
+    pub revoked: Counter,
+    /// Addresses banned.
+    pub bans: Counter,
+    /// Commands or connections over a limit.
+    pub rate_limited: Family<ReasonLabels, Counter>,
+    /// Presence changes dropped because the store was away too long.
+    pub presence_dropped: Counter,
+    /// Bytes waiting for connections.
+    pub outbox_bytes: Gauge,
+    /// Longest time a shard's loop worked without a pause, since the last scrape interval began, microseconds.
+    pub loop_pause_us_max: Gauge,
+}
+
+/// Labels of a connection count.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TransportLabels {
+    /// How the client is attached.
+    pub transport: Transport,
+}
+
+/// How a client is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Transport {
+    /// A WebSocket.
+    WebSocket,
+    /// An event stream.
+    Sse,
+    /// A long poll.
+    Poll,
+}
+
+/// A short fixed word.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabels {
+    /// From a closed set in the code, never from a peer.
+    pub reason: &'static str,
+}
+
+/// A close code.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CloseLabels {
+    /// Its number.
+    pub code: u32,
+}
+
+/// A delivery class.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ClassLabels {
+    /// Its name.
+    pub class: &'static str,
+}
+
+/// A [`ReasonLabels`].
+pub const fn reason(reason: &'static str) -> ReasonLabels {
+    ReasonLabels { reason }
+}
+
+impl Metrics {
+    /// Creates them and registers each under `tickwire_edge_…`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let edge = registry.sub_registry_with_prefix("tickwire_edge");
+        edge.register("connections", "Open connections", metrics.connections.clone());
+        edge.register("connections_opened", "Connections opened", metrics.connections_opened.clone());
+        edge.register("refusals", "Upgrades and requests refused", metrics.refusals.clone());
+        edge.register("closes", "Connections closed by the edge, by close code", metrics.closes.clone());
+        edge.register("subscriptions", "Subscriptions", metrics.subscriptions.clone());
+        edge.register("channels", "Channels held at the backplane, each shard counted", metrics.channels.clone());
+        edge.register(
+            "publications_in",
+            "Publications from the backplane, each shard counted",
+            metrics.publications_in.clone(),
+        );
+        edge.register("messages_out", "Messages queued for connections", metrics.messages_out.clone());
+        edge.register_with_unit("out", "Written to sockets", Unit::Bytes, metrics.bytes_out.clone());
+        edge.register_with_unit("in", "Read from sockets", Unit::Bytes, metrics.bytes_in.clone());
+        edge.register("commands", "Commands taken", metrics.commands.clone());
+        edge.register("malformed", "Frames that were no command", metrics.malformed.clone());
+        edge.register("dropped", "Messages dropped for slow connections, by class", metrics.dropped.clone());
+        edge.register("conflated", "Waiting values replaced by newer ones", metrics.conflated.clone());
+        edge.register("slow_closes", "Connections closed for slowness (4430)", metrics.slow_closes.clone());
+        edge.register("recoveries", "Subscriptions with a position, by result", metrics.recoveries.clone());
+        edge.register("gaps", "Holes seen in a channel's stream", metrics.gaps.clone());
+        edge.register("repair_failures", "History reads that failed and are repeated", metrics.repair_failures.clone());
+        edge.register("resets", "New epochs under live subscriptions", metrics.resets.clone());
+        edge.register("lagged", "Overflows of a shard's signal queue", metrics.lagged.clone());
+        edge.register(
+            "backplane_failures",
+            "Backplane calls for clients that failed",
+            metrics.backplane_failures.clone(),
+        );
+        edge.register("auth_failures", "Tokens refused", metrics.auth_failures.clone());
+        edge.register("revoked", "Connections closed for a revoked or expired token", metrics.revoked.clone());
+        edge.register("bans", "Addresses banned", metrics.bans.clone());
+        edge.register("rate_limited", "Commands or connections over a limit", metrics.rate_limited.clone());
+        edge.register("presence_dropped", "Presence changes dropped", metrics.presence_dropped.clone());
+        edge.register_with_unit("outbox", "Waiting for connections", Unit::Bytes, metrics.outbox_bytes.clone());
+        edge.register(
+            "loop_pause_us_max",
+            "Longest time a shard worked without a pause in the last second, microseconds",
+            metrics.loop_pause_us_max.clone(),
+        );
+        metrics
+    }
+}
