@@ -13,6 +13,7 @@
 pub mod config;
 pub mod connection;
 pub mod framing;
+pub mod limits;
 pub mod metrics;
 
 pub use config::Config;

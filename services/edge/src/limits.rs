@@ -1,0 +1,326 @@
+//! What one peer may use, counted per node: connections, failed authentications, and each connection's rate.
+//!
+//! The counters are touched when a connection opens, authenticates or closes, never on the way of a message, so one lock
+//! guards them. Every map is bounded: those of connections by the connections themselves, the others by
+//! [`ADDRESSES_MAX`].
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tickwire_backplane::Control;
+use tickwire_protocol::{CloseCode, ErrorCode, UserId, time::now_ms};
+
+use crate::{
+    config::LimitsConfig,
+    metrics::{Metrics, reason},
+};
+
+/// Addresses remembered for failures, and for bans. At the bound what has run out is forgotten; if nothing has, a new
+/// address is not remembered.
+pub const ADDRESSES_MAX: usize = 65_536;
+const FAILURE_WINDOW: Duration = Duration::from_secs(60);
+/// Advice to a client that met a connection limit: when places are likely to be free again.
+const CONNECTION_RETRY: Duration = Duration::from_secs(5);
+
+/// The counters of a node.
+#[derive(Debug)]
+pub struct Limits {
+    config: LimitsConfig,
+    metrics: Arc<Metrics>,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    connections: usize,
+    by_address: HashMap<IpAddr, usize>,
+    by_user: HashMap<UserId, usize>,
+    failures: HashMap<IpAddr, Failures>,
+    banned_until_ms: HashMap<IpAddr, u64>,
+}
+
+#[derive(Debug)]
+struct Failures {
+    since: Instant,
+    count: u32,
+}
+
+/// Why something is refused, and what the client should do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// Kind, which gives the HTTP status.
+    pub code: ErrorCode,
+    /// For the client's developer.
+    pub message: String,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    fn limit(message: String, retry_after: Option<Duration>) -> Self {
+        Self { code: ErrorCode::LimitExceeded, message, retry_after }
+    }
+
+    /// A subscription beyond [`LimitsConfig::channels_per_connection`].
+    pub fn channels(max: usize) -> Self {
+        Self::limit(
+            format!("a connection has at most {max} channels: unsubscribe from some, or open another connection"),
+            None,
+        )
+    }
+
+    /// A command beyond the connection's rate.
+    pub fn rate(retry_after: Duration) -> Self {
+        Self {
+            code: ErrorCode::RateLimited,
+            message: "too many commands or bytes a second: slow down, and put several channels into one subscribe"
+                .into(),
+            retry_after: Some(retry_after),
+        }
+    }
+
+    /// The code to close a WebSocket with that was accepted only to be told this.
+    pub fn close_code(&self) -> CloseCode {
+        match self.code {
+            ErrorCode::Unavailable => CloseCode::GoingAway,
+            _ => CloseCode::RateLimited,
+        }
+    }
+}
+
+impl Limits {
+    /// Counters at zero.
+    pub fn new(config: &LimitsConfig, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { config: config.clone(), metrics, counts: Mutex::default() })
+    }
+
+    /// Counts a connection from `ip`, until the [`Slot`] is dropped.
+    pub fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Slot, Refusal> {
+        let source = source(ip);
+        self.try_admit(source).map_err(|refused| refused.count(&self.metrics))?;
+        Ok(Slot { limits: Arc::clone(self), source, user: None })
+    }
+
+    fn try_admit(&self, source: IpAddr) -> Result<(), Labelled> {
+        let mut counts = self.counts();
+        let now = now_ms();
+        if let Some(&until_ms) = counts.banned_until_ms.get(&source) {
+            if until_ms > now {
+                let left = Duration::from_millis(until_ms - now);
+                let message = format!("too many failed authentications: try again in {} s", left.as_secs() + 1);
+                return Err(Labelled::new(
+                    "banned",
+                    Refusal { code: ErrorCode::RateLimited, message, retry_after: Some(left) },
+                ));
+            }
+            counts.banned_until_ms.remove(&source);
+        }
+        if exceeds(counts.connections, self.config.connections_per_node) {
+            let message = "this node has all the connections it may have: connect to another, or try again later";
+            return Err(Labelled::new("connections_per_node", Refusal::limit(message.into(), Some(CONNECTION_RETRY))));
+        }
+        let open = counts.by_address.get(&source).copied().unwrap_or_default();
+        if exceeds(open, self.config.connections_per_ip) {
+            let message = format!(
+                "an address has at most {} connections: close some, or use one connection for more channels",
+                self.config.connections_per_ip
+            );
+            return Err(Labelled::new("connections_per_ip", Refusal::limit(message, Some(CONNECTION_RETRY))));
+        }
+        counts.connections += 1;
+        *counts.by_address.entry(source).or_default() += 1;
+        Ok(())
+    }
+
+    /// Counts a failed authentication. `Some` is the ban that became due, in force here already: send it to the other
+    /// nodes. An expired token was valid once and guesses nothing, so callers leave it out.
+    pub fn auth_failed(&self, ip: IpAddr) -> Option<Control> {
+        let most = self.config.auth_failures_per_minute;
+        if most == 0 || self.config.ban_seconds == 0 {
+            return None;
+        }
+        let source = source(ip);
+        let now = Instant::now();
+        let mut counts = self.counts();
+        if counts.failures.len() >= ADDRESSES_MAX && !counts.failures.contains_key(&source) {
+            counts.failures.retain(|_, failures| now.duration_since(failures.since) < FAILURE_WINDOW);
+            if counts.failures.len() >= ADDRESSES_MAX {
+                self.metrics.refusals.get_or_create(&reason("failures_full")).inc();
+                return None;
+            }
+        }
+        let failures = counts.failures.entry(source).or_insert(Failures { since: now, count: 0 });
+        if now.duration_since(failures.since) >= FAILURE_WINDOW {
+            *failures = Failures { since: now, count: 0 };
+        }
+        failures.count += 1;
+        if failures.count < most {
+            return None;
+        }
+        counts.failures.remove(&source);
+        drop(counts);
+        let until_ms = now_ms().saturating_add(self.config.ban_seconds.saturating_mul(1_000));
+        self.ban(source, until_ms);
+        Some(Control::Ban { ip: source, until_ms })
+    }
+
+    /// Refuses `ip` until then. Open connections stay: they are authenticated.
+    pub fn ban(&self, ip: IpAddr, until_ms: u64) {
+        let now = now_ms();
+        if until_ms <= now {
+            return;
+        }
+        let source = source(ip);
+        let mut counts = self.counts();
+        if counts.banned_until_ms.len() >= ADDRESSES_MAX {
+            counts.banned_until_ms.retain(|_, until_ms| *until_ms > now);
+        }
+        let room = counts.banned_until_ms.len() < ADDRESSES_MAX;
+        match counts.banned_until_ms.get_mut(&source) {
+            // Nodes are told of a sticky ban again and again: only a new one counts.
+            Some(until) => *until = until_ms.max(*until),
+            None if room => {
+                counts.banned_until_ms.insert(source, until_ms);
+                self.metrics.bans.inc();
+            }
+            None => {
+                self.metrics.refusals.get_or_create(&reason("bans_full")).inc();
+            }
+        }
+    }
+
+    fn claim(&self, user: &UserId) -> Result<(), Labelled> {
+        let mut counts = self.counts();
+        let open = counts.by_user.get(user).copied().unwrap_or_default();
+        if exceeds(open, self.config.connections_per_user) {
+            let message = format!(
+                "a user has at most {} connections on a node: close some first",
+                self.config.connections_per_user
+            );
+            return Err(Labelled::new("connections_per_user", Refusal::limit(message, Some(CONNECTION_RETRY))));
+        }
+        *counts.by_user.entry(user.clone()).or_default() += 1;
+        Ok(())
+    }
+
+    /// The counts stay right even if a thread panicked while it held them: each change is one step.
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A refusal with its metric's label.
+struct Labelled(&'static str, Refusal);
+
+impl Labelled {
+    fn new(label: &'static str, refusal: Refusal) -> Self {
+        Self(label, refusal)
+    }
+
+    fn count(self, metrics: &Metrics) -> Refusal {
+        metrics.refusals.get_or_create(&reason(self.0)).inc();
+        self.1
+    }
+}
+
+/// One counted connection; gives back its place when dropped.
+#[derive(Debug)]
+pub struct Slot {
+    limits: Arc<Limits>,
+    source: IpAddr,
+    user: Option<UserId>,
+}
+
+impl Slot {
+    /// Counts the connection as one of `user`'s. Again for the same user it does nothing.
+    pub fn claim_user(&mut self, user: &UserId) -> Result<(), Refusal> {
+        if self.user.as_ref() == Some(user) {
+            return Ok(());
+        }
+        self.limits.claim(user).map_err(|refused| refused.count(&self.limits.metrics))?;
+        self.release_user();
+        self.user = Some(user.clone());
+        Ok(())
+    }
+
+    fn release_user(&mut self) {
+        if let Some(user) = self.user.take() {
+            give_back(&mut self.limits.counts().by_user, &user);
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.release_user();
+        let mut counts = self.limits.counts();
+        counts.connections -= 1;
+        give_back(&mut counts.by_address, &self.source);
+    }
+}
+
+fn give_back<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// Whether one more is too many; a limit of 0 is off.
+fn exceeds(count: usize, most: usize) -> bool {
+    most > 0 && count >= most
+}
+
+/// Whom an address stands for: one IPv6 customer holds a /64, and a mapped IPv4 address is the IPv4 one.
+fn source(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) if !ip.is_loopback() => {
+            let [a, b, c, d, ..] = ip.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        ip => ip,
+    }
+}
+
+/// One connection's rates, 32 bytes. Each is kept as the time when all that was spent will be paid for (GCRA); a second's worth
+/// may be spent ahead.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Spending {
+    commands: Option<Instant>,
+    bytes: Option<Instant>,
+}
+
+impl Spending {
+    /// Takes `bytes` that hold `commands`. The error says when it would be allowed; nothing is taken then.
+    pub fn spend(&mut self, now: Instant, bytes: usize, commands: u32, limits: &LimitsConfig) -> Result<(), Duration> {
+        let commands = paid_at(self.commands, now, u64::from(commands), limits.commands_per_second)?;
+        let bytes = paid_at(self.bytes, now, bytes as u64, limits.bytes_per_second)?;
+        *self = Self { commands, bytes };
+        Ok(())
+    }
+}
+
+fn paid_at(paid: Option<Instant>, now: Instant, amount: u64, per_second: u32) -> Result<Option<Instant>, Duration> {
+    if per_second == 0 {
+        return Ok(None);
+    }
+    let from = paid.filter(|&paid| paid > now).unwrap_or(now);
+    let cost = Duration::from_nanos(amount.saturating_mul(1_000_000_000) / u64::from(per_second));
+    let ahead = (from - now).saturating_add(cost);
+    // What is larger than a second's worth by itself passes when nothing is owed, or it would never pass.
+    if ahead > Duration::from_secs(1) && from > now {
+        return Err((ahead.saturating_sub(Duration::from_secs(1))).min(from - now));
+    }
+    Ok(from.checked_add(cost))
+}
+
+#[cfg(test)]
+#[path = "limits_tests.rs"]
+mod tests;

@@ -1,0 +1,124 @@
+use super::*;
+
+fn limits(config: &LimitsConfig) -> Arc<Limits> {
+    Limits::new(config, Arc::new(Metrics::default()))
+}
+
+fn off() -> LimitsConfig {
+    LimitsConfig {
+        connections_per_node: 0,
+        connections_per_user: 0,
+        connections_per_ip: 0,
+        auth_failures_per_minute: 0,
+        ..LimitsConfig::default()
+    }
+}
+
+fn ip(last: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, last])
+}
+
+#[test]
+fn an_address_gets_its_places_back() {
+    let limits = limits(&LimitsConfig { connections_per_ip: 2, ..off() });
+    let first = limits.admit(ip(1)).unwrap();
+    let _second = limits.admit(ip(1)).unwrap();
+    let refusal = limits.admit(ip(1)).unwrap_err();
+    assert_eq!((refusal.code, refusal.close_code()), (ErrorCode::LimitExceeded, CloseCode::RateLimited));
+    assert!(refusal.message.contains("at most 2 connections") && refusal.retry_after.is_some());
+    limits.admit(ip(2)).unwrap();
+    drop(first);
+    limits.admit(ip(1)).unwrap();
+}
+
+#[test]
+fn a_node_and_a_user_have_limits_of_their_own() {
+    let limits = limits(&LimitsConfig { connections_per_node: 3, connections_per_user: 1, ..off() });
+    let user = UserId::new("7").unwrap();
+    let mut slots: Vec<Slot> = (1..=3).map(|last| limits.admit(ip(last)).unwrap()).collect();
+    assert!(limits.admit(ip(4)).unwrap_err().message.contains("this node"));
+    slots[0].claim_user(&user).unwrap();
+    slots[0].claim_user(&user).unwrap();
+    assert!(slots[1].claim_user(&user).unwrap_err().message.contains("a user has at most 1"));
+    slots.remove(0);
+    slots[0].claim_user(&user).unwrap();
+    drop(slots);
+    let counts = limits.counts();
+    assert_eq!((counts.connections, counts.by_user.len(), counts.by_address.len()), (0, 0, 0));
+}
+
+#[test]
+fn zero_switches_a_limit_off() {
+    let limits = limits(&off());
+    let slots: Vec<Slot> = (0..5_000).map(|_| limits.admit(ip(1)).unwrap()).collect();
+    assert_eq!(slots.len(), 5_000);
+    assert!((0..100).all(|_| limits.auth_failed(ip(1)).is_none()));
+}
+
+#[test]
+fn repeated_failures_ban_the_address_and_say_so_once() {
+    let limits = limits(&LimitsConfig { auth_failures_per_minute: 3, ban_seconds: 60, ..off() });
+    assert_eq!(limits.auth_failed(ip(1)), None);
+    assert_eq!(limits.auth_failed(ip(1)), None);
+    assert_eq!(limits.auth_failed(ip(2)), None);
+    let Some(Control::Ban { ip: banned, until_ms }) = limits.auth_failed(ip(1)) else { panic!("no ban") };
+    assert_eq!(banned, ip(1));
+    let refusal = limits.admit(ip(1)).unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::RateLimited);
+    assert!(refusal.retry_after.unwrap() <= Duration::from_secs(60));
+    limits.admit(ip(2)).unwrap();
+    // The same ban through the backplane, and one that has run out.
+    limits.ban(ip(1), until_ms);
+    limits.ban(ip(3), 1);
+    limits.admit(ip(3)).unwrap();
+    assert_eq!(limits.metrics.bans.get(), 1);
+}
+
+#[test]
+fn the_maps_of_addresses_are_bounded() {
+    let limits = limits(&LimitsConfig { auth_failures_per_minute: 2, ban_seconds: 60, ..off() });
+    let far = now_ms() + 3_600_000;
+    for number in 0..u32::try_from(ADDRESSES_MAX).unwrap() + 100 {
+        let ip = IpAddr::from(number.to_be_bytes());
+        limits.auth_failed(ip);
+        limits.ban(ip, far);
+    }
+    let counts = limits.counts();
+    assert_eq!((counts.failures.len(), counts.banned_until_ms.len()), (ADDRESSES_MAX, ADDRESSES_MAX));
+}
+
+#[test]
+fn an_ipv6_network_counts_as_one_source() {
+    let limits = limits(&LimitsConfig { connections_per_ip: 1, ..off() });
+    let _slot = limits.admit("2001:db8:1:2::1".parse().unwrap()).unwrap();
+    assert!(limits.admit("2001:db8:1:2:ffff::9".parse().unwrap()).is_err());
+    limits.admit("2001:db8:1:3::1".parse().unwrap()).unwrap();
+    let _mapped = limits.admit("::ffff:192.0.2.1".parse().unwrap()).unwrap();
+    assert!(limits.admit(ip(1)).is_err());
+}
+
+#[test]
+fn a_second_of_commands_may_come_at_once_and_no_more() {
+    let config = LimitsConfig { commands_per_second: 10, bytes_per_second: 1_000, ..off() };
+    let (mut spending, now) = (Spending::default(), Instant::now());
+    for _ in 0..10 {
+        spending.spend(now, 1, 1, &config).unwrap();
+    }
+    let wait = spending.spend(now, 1, 1, &config).unwrap_err();
+    assert_eq!(wait, Duration::from_millis(100));
+    spending.spend(now + wait, 1, 1, &config).unwrap();
+    assert!(spending.spend(now + wait, 1, 1, &config).is_err());
+    spending.spend(now + Duration::from_secs(60), 1, 10, &config).unwrap();
+}
+
+#[test]
+fn bytes_are_paid_for_and_one_large_message_still_passes() {
+    let config = LimitsConfig { commands_per_second: 0, bytes_per_second: 1_000, ..off() };
+    let (mut spending, now) = (Spending::default(), Instant::now());
+    spending.spend(now, 3_000, 1, &config).unwrap();
+    assert!(spending.spend(now + Duration::from_secs(1), 1_000, 1, &config).is_err());
+    spending.spend(now + Duration::from_secs(3), 1_000, 1, &config).unwrap();
+    let mut unlimited = Spending::default();
+    let free = LimitsConfig { bytes_per_second: 0, ..config };
+    assert!((0..1_000).all(|_| unlimited.spend(now, 100_000, 100, &free).is_ok()));
+}
