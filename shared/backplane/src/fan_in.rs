@@ -70,6 +70,7 @@ struct Seat {
     reserve: Mutex<Option<mpsc::OwnedPermit<Signal>>>,
 }
 
+#[derive(Clone, Copy)]
 enum Outcome {
     Queued,
     Dropped,

@@ -19,6 +19,7 @@ use tickwire_protocol::{
 pub mod conformance;
 pub mod fan_in;
 pub mod memory;
+mod preferences;
 pub mod redis;
 pub mod tail;
 

@@ -1,0 +1,132 @@
+//! The stored messages of one channel, and how a history is read from them.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use tickwire_protocol::{Position, Publication};
+
+use crate::{BackplaneError, HISTORY_LIMIT_MAX, History, HistoryQuery, LATEST_KEYS_MAX};
+
+/// The newest messages, with dense offsets up to the channel's top.
+#[derive(Debug, Default)]
+pub(super) struct Log(VecDeque<Arc<Publication>>);
+
+/// The newest message of each key, in order of change.
+#[derive(Debug, Default)]
+pub(super) struct Latest {
+    by_position: BTreeMap<Position, Arc<Publication>>,
+    by_key: HashMap<Box<str>, Position>,
+}
+
+pub(super) fn is_alive(publication: &Publication, now_ms: u64) -> bool {
+    publication.expires_at_ms.is_none_or(|at| now_ms < at)
+}
+
+impl Log {
+    pub(super) fn append(&mut self, publication: Arc<Publication>, keep: usize) {
+        self.0.push_back(publication);
+        while self.0.len() > keep {
+            self.0.pop_front();
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0 = VecDeque::new();
+    }
+
+    pub(super) fn get(&self, position: Position) -> Option<&Arc<Publication>> {
+        let at = self.0.binary_search_by_key(&Some(position), |publication| publication.position).ok()?;
+        self.0.get(at)
+    }
+
+    pub(super) fn read(&self, top: Position, query: HistoryQuery, now_ms: u64) -> History {
+        let span = Span::of(top, query);
+        let before =
+            |offset| self.0.partition_point(|stored| stored.position <= Some(Position::new(top.epoch, offset)));
+        span.select(top, query, now_ms, self.0.range(before(span.after)..before(span.up_to)))
+    }
+}
+
+impl Latest {
+    /// Makes sure that a value of `key` fits.
+    pub(super) fn admit(&mut self, key: &str, now_ms: u64) -> Result<(), BackplaneError> {
+        if self.by_position.len() >= LATEST_KEYS_MAX && !self.by_key.contains_key(key) {
+            self.by_position.retain(|_, publication| is_alive(publication, now_ms));
+            let positions = &self.by_position;
+            self.by_key.retain(|_, position| positions.contains_key(position));
+            if positions.len() >= LATEST_KEYS_MAX {
+                return Err(BackplaneError::TooManyKeys);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn put(&mut self, key: &str, position: Position, publication: Arc<Publication>) {
+        if let Some(old) = self.by_key.insert(key.into(), position) {
+            self.by_position.remove(&old);
+        }
+        self.by_position.insert(position, publication);
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn values(&self, now_ms: u64) -> Vec<Arc<Publication>> {
+        self.by_position.values().filter(|publication| is_alive(publication, now_ms)).cloned().collect()
+    }
+
+    pub(super) fn read(&self, top: Position, query: HistoryQuery, now_ms: u64) -> History {
+        let span = Span::of(top, query);
+        let at = |offset| std::ops::Bound::Excluded(Position::new(top.epoch, offset));
+        let range = (at(span.after), at(span.up_to.max(span.after) + 1));
+        let stored: Vec<_> = self.by_position.range(range).map(|(_, publication)| publication).collect();
+        span.select(top, query, now_ms, stored.into_iter())
+    }
+}
+
+/// The offsets that a query asks for: after the one, up to and with the other.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    after: u64,
+    up_to: u64,
+    /// Whether `since` stands in this channel's numbering.
+    anchored: bool,
+}
+
+impl Span {
+    fn of(top: Position, query: HistoryQuery) -> Self {
+        let (after, up_to, anchored) = match query.since {
+            None => (0, top.offset, true),
+            Some(since) if since.epoch != top.epoch => (0, if query.reverse { 0 } else { top.offset }, false),
+            Some(since) if query.reverse => {
+                (0, since.offset.saturating_sub(1).min(top.offset), since.offset <= top.offset)
+            }
+            Some(since) => (since.offset.min(top.offset), top.offset, since.offset <= top.offset),
+        };
+        Self { after, up_to, anchored }
+    }
+
+    /// `stored` is what is left of the span, in order.
+    fn select<'a>(
+        self,
+        top: Position,
+        query: HistoryQuery,
+        now_ms: u64,
+        stored: impl DoubleEndedIterator<Item = &'a Arc<Publication>> + ExactSizeIterator,
+    ) -> History {
+        let untrimmed = stored.len() as u64 == self.up_to - self.after;
+        let limit = query.limit.min(HISTORY_LIMIT_MAX);
+        let alive = |publication: &&Arc<Publication>| is_alive(publication, now_ms);
+        let mut publications: Vec<_> = if query.reverse {
+            stored.rev().filter(alive).take(limit + 1).cloned().collect()
+        } else {
+            stored.filter(alive).take(limit + 1).cloned().collect()
+        };
+        let uncut = publications.len() <= limit;
+        publications.truncate(limit);
+        History { top, publications, complete: self.anchored && untrimmed && uncut }
+    }
+}
