@@ -66,6 +66,8 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -91,5 +93,59 @@ mod tests {
         assert_eq!(tail.on_publication(Position::new(4, 9)), TailAction::Ignore);
         assert_eq!(tail.on_publication(Position::new(6, 1)), TailAction::Reset);
         assert_eq!(tail.on_top(Position::new(6, 0)), TailAction::Reset);
+    }
+
+    /// One step of a stream: a message or a top, of whatever epoch and offset, doubled, late or early.
+    fn any_position() -> impl Strategy<Value = Position> {
+        (1..4_u64, 0..12_u64).prop_map(|(epoch, offset)| Position::new(epoch, offset))
+    }
+
+    proptest! {
+        #[test]
+        fn delivery_is_one_step_forward_and_nothing_else_moves(
+            start in any_position(),
+            steps in proptest::collection::vec((any::<bool>(), any_position()), 0..60),
+        ) {
+            let mut tail = Tail::new(start);
+            for (is_top, position) in steps {
+                let before = tail.position();
+                let action = if is_top { tail.on_top(position) } else { tail.on_publication(position) };
+                match action {
+                    TailAction::Deliver => {
+                        prop_assert!(!is_top);
+                        prop_assert_eq!(position, before.next());
+                        prop_assert_eq!(tail.position(), position);
+                    }
+                    TailAction::Ignore => prop_assert!(position <= before),
+                    TailAction::Gap => prop_assert!(position.epoch == before.epoch && position > before),
+                    TailAction::Reset => prop_assert!(position.epoch > before.epoch),
+                }
+                prop_assert!(action == TailAction::Deliver || tail.position() == before);
+            }
+        }
+
+        /// The reader's duty done, any loss, doubling and reordering of signals gives each message once, in order.
+        #[test]
+        fn with_repairs_any_stream_becomes_the_log(
+            signals in proptest::collection::vec((any::<bool>(), 1..=20_u64), 0..80),
+        ) {
+            let mut tail = Tail::new(Position::new(1, 0));
+            let mut delivered = Vec::new();
+            // The log has all 20 from the start; a repair reads it up to the position seen.
+            let last = (true, 20);
+            for (is_top, offset) in signals.into_iter().chain([last]) {
+                let position = Position::new(1, offset);
+                match if is_top { tail.on_top(position) } else { tail.on_publication(position) } {
+                    TailAction::Deliver => delivered.push(offset),
+                    TailAction::Gap => {
+                        delivered.extend(tail.position().offset + 1..=offset);
+                        tail.move_to(position);
+                    }
+                    TailAction::Ignore => {}
+                    TailAction::Reset => prop_assert!(false, "one epoch only"),
+                }
+            }
+            prop_assert_eq!(delivered, (1..=20).collect::<Vec<_>>());
+        }
     }
 }
