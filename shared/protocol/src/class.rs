@@ -17,6 +17,16 @@ pub enum DeliveryClass {
 }
 
 impl DeliveryClass {
+    /// As on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reliable => "reliable",
+            Self::Latest => "latest",
+            Self::Volatile => "volatile",
+            Self::Inbox => "inbox",
+        }
+    }
+
     /// Whether every message must reach a subscriber (a hole is repaired, a slow reader closed with 4430).
     pub const fn is_lossless(self) -> bool {
         matches!(self, Self::Reliable | Self::Inbox)
@@ -41,4 +51,14 @@ pub enum Priority {
 impl Priority {
     /// All, most urgent first; `as usize` indexes it.
     pub const ALL: [Self; 4] = [Self::Critical, Self::High, Self::Medium, Self::Low];
+
+    /// As on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+        }
+    }
 }

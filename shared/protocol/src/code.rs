@@ -26,6 +26,53 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// All.
+    pub const ALL: [Self; 16] = [
+        Self::BadRequest,
+        Self::Unauthenticated,
+        Self::TokenExpired,
+        Self::Forbidden,
+        Self::UnknownChannel,
+        Self::NotSubscribed,
+        Self::AlreadySubscribed,
+        Self::TooLarge,
+        Self::RateLimited,
+        Self::LimitExceeded,
+        Self::StaleMessage,
+        Self::BadSignature,
+        Self::UnrecoverablePosition,
+        Self::Duplicate,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
+    /// As on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::Unauthenticated => "unauthenticated",
+            Self::TokenExpired => "token_expired",
+            Self::Forbidden => "forbidden",
+            Self::UnknownChannel => "unknown_channel",
+            Self::NotSubscribed => "not_subscribed",
+            Self::AlreadySubscribed => "already_subscribed",
+            Self::TooLarge => "too_large",
+            Self::RateLimited => "rate_limited",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::StaleMessage => "stale_message",
+            Self::BadSignature => "bad_signature",
+            Self::UnrecoverablePosition => "unrecoverable_position",
+            Self::Duplicate => "duplicate",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The code written as `text`.
+    pub fn from_wire(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == text)
+    }
+
     /// Whether the same request may succeed later without being changed.
     pub const fn is_retryable(self) -> bool {
         matches!(self, Self::RateLimited | Self::LimitExceeded | Self::Unavailable | Self::Internal)

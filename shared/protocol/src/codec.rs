@@ -1,1 +1,61 @@
-//! placeholder
+//! The native maps as bytes: JSON text, or MessagePack with the same keys.
+//!
+//! JSON is the form everything passes through. MessagePack that comes in is transcoded to JSON text first and then read
+//! by the one reader ([`request`]); what goes out is written as JSON once and transcoded. So both codecs accept
+//! and say the same by construction, and `data` is text everywhere inside a node.
+
+mod fields;
+mod json;
+mod msgpack;
+mod request;
+mod server_event;
+
+pub use request::encode_requests;
+pub use server_event::{Message, ServerEvent, ServerHistory, ServerSubscribed, decode_events};
+
+use crate::Request;
+
+pub(crate) use fields::Fields;
+pub(crate) use json::{Object, push_string};
+pub(crate) use msgpack::from_json as msgpack_from_json;
+pub(crate) use request::{cleaned, decode_json, decode_msgpack, read_command, read_with};
+
+/// How much one frame may ask for. The frame's size is bounded before, by whoever read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecodeLimits {
+    /// Entries in one command: channels of a `subscribe`, positions of an `ack`, `keys` of a subscription.
+    pub channels_max: usize,
+    /// Commands packed into one frame.
+    pub packed_max: usize,
+    /// Maps and lists inside one another in a command, its `data` included.
+    pub depth_max: usize,
+}
+
+impl Default for DecodeLimits {
+    fn default() -> Self {
+        Self { channels_max: 1_000, packed_max: 256, depth_max: 64 }
+    }
+}
+
+/// A frame's commands, in order.
+pub type Decoded = Vec<Result<Request, Malformed>>;
+
+/// A frame, or one command of it, that is not what the contract says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Malformed {
+    /// The command's `id`, where it could still be read.
+    pub id: Option<i64>,
+    /// For a human, safe to send: names the field and what it should be, at most 200 characters.
+    pub message: String,
+}
+
+impl Malformed {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { id: None, message: message.into() }
+    }
+
+    pub(crate) fn with_id(self, id: Option<i64>) -> Self {
+        Self { id, ..self }
+    }
+}

@@ -16,28 +16,66 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Authenticate on a connection whose upgrade carried no token.
-    Connect { token: Option<String>, resume: Option<String> },
+    Connect {
+        /// A JWT; absent where the upgrade carried one and only `resume` is given.
+        token: Option<String>,
+        /// What the last `connected` gave.
+        resume: Option<String>,
+    },
     /// Subscribe to each entry.
-    Subscribe { channels: Vec<Result<SubscriptionRequest, BadChannel>> },
+    Subscribe {
+        /// In the order given, at least one.
+        channels: Vec<Result<SubscriptionRequest, BadChannel>>,
+    },
     /// Unsubscribe from each entry.
-    Unsubscribe { channels: Vec<Result<ChannelName, BadChannel>> },
+    Unsubscribe {
+        /// In the order given, at least one.
+        channels: Vec<Result<ChannelName, BadChannel>>,
+    },
     /// Publish as a client (namespaces that allow it).
     Publish {
+        /// Where to.
         channel: Result<ChannelName, BadChannel>,
+        /// Key of a `latest` channel.
         key: Option<String>,
+        /// The payload.
         data: RawJson,
+        /// The same key within five minutes publishes nothing more.
         idempotency_key: Option<String>,
     },
     /// Read stored messages; `since` exclusive. Without `since`: from the oldest, or from the newest if `reverse`.
-    History { channel: Result<ChannelName, BadChannel>, since: Option<Position>, limit: Option<u32>, reverse: bool },
+    History {
+        /// Whose.
+        channel: Result<ChannelName, BadChannel>,
+        /// Exclusive.
+        since: Option<Position>,
+        /// At most this many messages; the edge caps it.
+        limit: Option<u32>,
+        /// Newest first.
+        reverse: bool,
+    },
     /// Who is there.
-    Presence { channel: Result<ChannelName, BadChannel> },
+    Presence {
+        /// Where.
+        channel: Result<ChannelName, BadChannel>,
+    },
     /// Acknowledge inbox messages.
-    Ack { channel: Result<ChannelName, BadChannel>, positions: Vec<Position> },
+    Ack {
+        /// The inbox.
+        channel: Result<ChannelName, BadChannel>,
+        /// At least one.
+        positions: Vec<Position>,
+    },
     /// Read (`None`) or merge notification preferences: a JSON object.
-    Preferences { set: Option<RawJson> },
+    Preferences {
+        /// Top-level fields to replace; `null` removes one.
+        set: Option<RawJson>,
+    },
     /// Replace the token of a live connection.
-    Refresh { token: String },
+    Refresh {
+        /// The new JWT.
+        token: String,
+    },
     /// Asks for a `pong`.
     Ping,
     /// Sign of life that wants no reply.

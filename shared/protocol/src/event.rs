@@ -12,43 +12,115 @@ pub enum Event {
     /// Reply per channel subscribed.
     Subscribed(Box<Subscribed>),
     /// Reply per channel left, or told when a grant ended.
-    Unsubscribed { id: Option<i64>, channel: ChannelName },
+    Unsubscribed {
+        /// Of the request; absent when the edge ended it.
+        id: Option<i64>,
+        /// Where.
+        channel: ChannelName,
+    },
     /// A message.
     Message(Arc<Publication>),
     /// Reply to `ack`: the last position acknowledged.
-    Acked { id: Option<i64>, channel: ChannelName, position: Position },
+    Acked {
+        /// Of the request.
+        id: Option<i64>,
+        /// The inbox.
+        channel: ChannelName,
+        /// The greatest one acknowledged.
+        position: Position,
+    },
     /// Someone came or went.
-    Presence { channel: ChannelName, joined: bool, user: UserId },
+    Presence {
+        /// Where.
+        channel: ChannelName,
+        /// Came (`join`) or went (`leave`).
+        joined: bool,
+        /// Who.
+        user: UserId,
+    },
     /// Reply to `presence`: `{"type":"presence","channel","users":[…],"count":n}`.
-    PresenceList { id: Option<i64>, channel: ChannelName, users: Vec<UserId>, count: u64 },
+    PresenceList {
+        /// Of the request.
+        id: Option<i64>,
+        /// Where.
+        channel: ChannelName,
+        /// Distinct users, perhaps not all of `count`.
+        users: Vec<UserId>,
+        /// All distinct users.
+        count: u64,
+    },
     /// Reply to `history`: `{"type":"history","channel","position","messages":[…],"complete":true}`.
     History {
+        /// Of the request.
         id: Option<i64>,
+        /// Where.
         channel: ChannelName,
+        /// The channel's newest.
         position: Position,
+        /// In the order asked for.
         messages: Vec<Arc<Publication>>,
+        /// Nothing between `since` and `position` is missing.
         complete: bool,
     },
     /// Reply to `publish`: `{"type":"published","channel","position"?,"duplicate":false}`.
-    Published { id: Option<i64>, channel: ChannelName, position: Option<Position>, duplicate: bool },
+    Published {
+        /// Of the request.
+        id: Option<i64>,
+        /// Where.
+        channel: ChannelName,
+        /// Where it stands; `None` in a volatile namespace without history.
+        position: Option<Position>,
+        /// The idempotency key was known; `position` is the first one's.
+        duplicate: bool,
+    },
     /// Reply to `preferences`: `{"type":"preferences","preferences":{…}}`.
-    Preferences { id: Option<i64>, preferences: RawJson },
+    Preferences {
+        /// Of the request.
+        id: Option<i64>,
+        /// A JSON object.
+        preferences: RawJson,
+    },
     /// Reply to `refresh`: `{"type":"refreshed","expiresAt":…}`.
-    Refreshed { id: Option<i64>, expires_at_ms: u64 },
+    Refreshed {
+        /// Of the request.
+        id: Option<i64>,
+        /// When the new token ends.
+        expires_at_ms: u64,
+    },
     /// Something was refused.
     Error(Box<ErrorEvent>),
     /// The channel's history was lost under a live subscription.
-    Reset { channel: ChannelName, position: Position, reason: ResetReason },
+    Reset {
+        /// Where.
+        channel: ChannelName,
+        /// What follows counts from here.
+        position: Position,
+        /// Why.
+        reason: ResetReason,
+    },
     /// Reconnect after the delay.
-    Reconnect { reason: &'static str, after_ms: u64 },
+    Reconnect {
+        /// Such as `draining`.
+        reason: &'static str,
+        /// Not earlier than this from now.
+        after_ms: u64,
+    },
     /// Reply to `ping`.
-    Pong { id: Option<i64>, time_ms: u64 },
+    Pong {
+        /// Of the request.
+        id: Option<i64>,
+        /// Now.
+        time_ms: u64,
+    },
     /// Sign of life.
-    Heartbeat { time_ms: u64 },
+    Heartbeat {
+        /// Now.
+        time_ms: u64,
+    },
 }
 
 /// Fields of `connected`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connected {
     /// Absent where the token came with the upgrade.
     pub id: Option<i64>,

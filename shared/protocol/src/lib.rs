@@ -22,6 +22,7 @@ pub mod namespace;
 pub mod position;
 pub mod publication;
 pub mod raw;
+pub mod signature;
 pub mod time;
 pub mod user;
 

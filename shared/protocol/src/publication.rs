@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use std::sync::OnceLock;
 
-use crate::{ChannelName, Position, Priority, RawJson, UserId};
+use crate::{ChannelName, DeliveryClass, Position, Priority, RawJson, UserId};
 
 /// Tags of a message, for subscription filters. Sorted, so that equal sets render equally.
 pub type Tags = BTreeMap<String, String>;
@@ -17,6 +17,9 @@ pub struct Publication {
     pub channel: ChannelName,
     /// Its position; `None` only in a `volatile` namespace without history.
     pub position: Option<Position>,
+    /// What its namespace promises. A frame shows the position only where that is lossless: elsewhere a client must not
+    /// take a skipped number for a loss.
+    pub class: DeliveryClass,
     /// When the emitter accepted it, milliseconds since the Unix epoch.
     pub time_ms: u64,
     /// Urgency.
@@ -47,7 +50,7 @@ impl FrameCache {
     /// How many encodings fit; a dialect's [`crate::dialect::Dialect::slot`] is below it.
     pub const SLOTS: usize = 6;
 
-    /// The encoding in `slot`, made by `encode` if it is not there yet.
+    /// The encoding in `slot` (below [`FrameCache::SLOTS`]), made by `encode` if it is not there yet.
     pub fn get_or_encode(&self, slot: usize, encode: impl FnOnce() -> Bytes) -> &Bytes {
         self.0[slot].get_or_init(encode)
     }

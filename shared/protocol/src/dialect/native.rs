@@ -1,0 +1,222 @@
+//! The native dialect, as JSON and as MessagePack; and the fields of its events, which other dialects dress anew.
+
+use bytes::Bytes;
+
+use super::{Dialect, Spec};
+use crate::{
+    CloseCode, Event, Priority, Publication,
+    codec::{self, Object, push_string},
+    event::{Connected, ErrorEvent, Subscribed},
+};
+
+pub(super) const JSON: Spec = Spec {
+    subprotocol: Some("tickwire.v1.json"),
+    binary: false,
+    packs: true,
+    recognizes: |_| false,
+    decode: codec::decode_json,
+    encode: |event| match event {
+        Event::Message(publication) => Some(json_message(publication).clone()),
+        _ => Some(json_frame(event, json_message).into()),
+    },
+    close_code: CloseCode::as_u16,
+};
+
+pub(super) const MSGPACK: Spec = Spec {
+    subprotocol: Some("tickwire.v1.msgpack"),
+    binary: true,
+    packs: true,
+    recognizes: |_| false,
+    decode: codec::decode_msgpack,
+    encode: |event| match event {
+        Event::Message(publication) => {
+            let encode = || transcoded(&message(publication));
+            Some(publication.frames.get_or_encode(Dialect::MsgPack.slot(), encode).clone())
+        }
+        _ => Some(transcoded(&json_frame(event, json_message))),
+    },
+    close_code: CloseCode::as_u16,
+};
+
+fn transcoded(json: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(json.len());
+    // Frames are made of whole strings and ASCII.
+    codec::msgpack_from_json(std::str::from_utf8(json).unwrap_or_default(), &mut out);
+    out.into()
+}
+
+fn json_message(publication: &Publication) -> &Bytes {
+    publication.frames.get_or_encode(Dialect::Json.slot(), || message(publication).into())
+}
+
+/// `{"type":"message","channel","position"?,"key"?,"time","priority"?,"data"}`. `medium`, the default, is not written.
+fn message(publication: &Publication) -> Vec<u8> {
+    let mut out = Vec::with_capacity(160 + publication.data.bytes().len());
+    let mut frame = Object::begin(&mut out);
+    frame.text("type", "message");
+    frame.text("channel", publication.channel.as_str());
+    if let (Some(position), true) = (publication.position, publication.class.is_lossless()) {
+        frame.shown("position", position);
+    }
+    if let Some(key) = &publication.key {
+        frame.text("key", key);
+    }
+    frame.number("time", publication.time_ms);
+    if publication.priority != Priority::Medium {
+        frame.text("priority", publication.priority.as_str());
+    }
+    frame.raw("data", &publication.data);
+    frame.end();
+    out
+}
+
+/// How a dialect writes a message that stands inside another event.
+pub(super) type MessageFrame = for<'a> fn(&'a Publication) -> &'a Bytes;
+
+/// An event other than a message as one native JSON object.
+pub(super) fn json_frame(event: &Event, inner: MessageFrame) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    let mut frame = Object::begin(&mut out);
+    if let Some(id) = id(event) {
+        frame.number("id", id);
+    }
+    frame.text("type", kind(event));
+    write_fields(event, &mut frame, inner);
+    frame.end();
+    out
+}
+
+/// The event's `type`.
+pub(super) const fn kind(event: &Event) -> &'static str {
+    match event {
+        Event::Connected(_) => "connected",
+        Event::Subscribed(_) => "subscribed",
+        Event::Unsubscribed { .. } => "unsubscribed",
+        Event::Message(_) => "message",
+        Event::Acked { .. } => "acked",
+        Event::Presence { .. } | Event::PresenceList { .. } => "presence",
+        Event::History { .. } => "history",
+        Event::Published { .. } => "published",
+        Event::Preferences { .. } => "preferences",
+        Event::Refreshed { .. } => "refreshed",
+        Event::Error(_) => "error",
+        Event::Reset { .. } => "reset",
+        Event::Reconnect { .. } => "reconnect",
+        Event::Pong { .. } => "pong",
+        Event::Heartbeat { .. } => "heartbeat",
+    }
+}
+
+/// The id of the request that the event answers.
+pub(super) fn id(event: &Event) -> Option<i64> {
+    match event {
+        Event::Connected(connected) => connected.id,
+        Event::Subscribed(subscribed) => subscribed.id,
+        Event::Error(error) => error.id,
+        Event::Unsubscribed { id, .. }
+        | Event::Acked { id, .. }
+        | Event::PresenceList { id, .. }
+        | Event::History { id, .. }
+        | Event::Published { id, .. }
+        | Event::Preferences { id, .. }
+        | Event::Refreshed { id, .. }
+        | Event::Pong { id, .. } => *id,
+        Event::Message(_)
+        | Event::Presence { .. }
+        | Event::Reset { .. }
+        | Event::Reconnect { .. }
+        | Event::Heartbeat { .. } => None,
+    }
+}
+
+/// Everything but `id` and `type`, in the order of the contract.
+pub(super) fn write_fields(event: &Event, frame: &mut Object<'_>, inner: MessageFrame) {
+    match event {
+        Event::Message(_) => {}
+        Event::Connected(connected) => write_connected(connected, frame),
+        Event::Subscribed(subscribed) => write_subscribed(subscribed, frame, inner),
+        Event::Unsubscribed { channel, .. } => frame.text("channel", channel.as_str()),
+        Event::Acked { channel, position, .. } => {
+            frame.text("channel", channel.as_str());
+            frame.shown("position", position);
+        }
+        Event::Presence { channel, joined, user } => {
+            frame.text("channel", channel.as_str());
+            frame.text("event", if *joined { "join" } else { "leave" });
+            frame.text("userId", user.as_str());
+        }
+        Event::PresenceList { channel, users, count, .. } => {
+            frame.text("channel", channel.as_str());
+            frame.list("users", users, |out, user| push_string(out, user.as_str()));
+            frame.number("count", count);
+        }
+        Event::History { channel, position, messages, complete, .. } => {
+            frame.text("channel", channel.as_str());
+            frame.shown("position", position);
+            frame.list("messages", messages, |out, message| out.extend_from_slice(inner(message)));
+            frame.flag("complete", *complete);
+        }
+        Event::Published { channel, position, duplicate, .. } => {
+            frame.text("channel", channel.as_str());
+            if let Some(position) = position {
+                frame.shown("position", position);
+            }
+            frame.flag("duplicate", *duplicate);
+        }
+        Event::Preferences { preferences, .. } => frame.raw("preferences", preferences),
+        Event::Refreshed { expires_at_ms, .. } => frame.number("expiresAt", expires_at_ms),
+        Event::Error(error) => write_error(error, frame),
+        Event::Reset { channel, position, reason } => {
+            frame.text("channel", channel.as_str());
+            frame.shown("position", position);
+            frame.text("reason", reason.as_str());
+        }
+        Event::Reconnect { reason, after_ms } => {
+            frame.text("reason", reason);
+            frame.number("afterMs", after_ms);
+        }
+        Event::Pong { time_ms, .. } | Event::Heartbeat { time_ms } => frame.number("time", time_ms),
+    }
+}
+
+fn write_connected(connected: &Connected, frame: &mut Object<'_>) {
+    frame.text("connectionId", &connected.connection_id);
+    frame.text("userId", connected.user.as_str());
+    frame.text("node", &connected.node);
+    if !connected.nodes.is_empty() {
+        frame.list("nodes", &connected.nodes, |out, node| push_string(out, node));
+    }
+    frame.number("time", connected.time_ms);
+    frame.number("heartbeatInterval", connected.heartbeat_interval_ms);
+    if let Some(resume) = &connected.resume {
+        frame.text("resume", resume);
+    }
+    if let Some(expires_at_ms) = connected.expires_at_ms {
+        frame.number("expiresAt", expires_at_ms);
+    }
+}
+
+fn write_subscribed(subscribed: &Subscribed, frame: &mut Object<'_>, inner: MessageFrame) {
+    frame.text("channel", subscribed.channel.as_str());
+    frame.text("class", subscribed.class.as_str());
+    if let Some(position) = subscribed.position {
+        frame.shown("position", position);
+    }
+    frame.flag("recovered", subscribed.recovered);
+    frame.list("messages", &subscribed.messages, |out, message| out.extend_from_slice(inner(message)));
+    if let Some(expires_at_ms) = subscribed.expires_at_ms {
+        frame.number("expiresAt", expires_at_ms);
+    }
+}
+
+fn write_error(error: &ErrorEvent, frame: &mut Object<'_>) {
+    frame.text("code", error.code.as_str());
+    frame.text("message", &error.message);
+    if let Some(channel) = &error.channel {
+        frame.text("channel", channel);
+    }
+    frame.flag("retryable", error.code.is_retryable());
+    if let Some(after_ms) = error.retry_after_ms {
+        frame.number("retryAfterMs", after_ms);
+    }
+}
