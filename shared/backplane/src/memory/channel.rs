@@ -106,6 +106,7 @@ impl Channel {
         let publication = Arc::new(Publication {
             channel: publish.channel,
             position: self.is_numbered().then_some(self.top),
+            class: publish.policy.class,
             time_ms: publish.time_ms,
             priority: publish.priority,
             key: key.map(String::into_boxed_str),
