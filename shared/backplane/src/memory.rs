@@ -66,7 +66,7 @@ pub struct MemoryBackplane {
 #[derive(Debug, Default)]
 struct Shard {
     channels: HashMap<ChannelName, Channel, ahash::RandomState>,
-    /// Each once: those whose `is_dirty` is set.
+    /// Each once: those that turned dirty since the last round of upkeep.
     dirty: Vec<ChannelName>,
 }
 
@@ -113,9 +113,10 @@ impl MemoryBackplane {
     /// message or within 2 s. For tests and simulation.
     pub fn begin_epoch(&self, channel: &ChannelName) {
         let mut shard = self.shard(channel);
-        if let Some(state) = shard.channels.get_mut(channel.as_str()) {
-            state.begin_epoch(self.next_epoch());
-            shard.mark(channel);
+        let Some(state) = shard.channels.get_mut(channel.as_str()) else { return };
+        state.begin_epoch(self.next_epoch());
+        if state.turns_dirty() {
+            shard.dirty.push(channel.clone());
         }
     }
 
@@ -158,13 +159,18 @@ impl MemoryBackplane {
         let policy = publish.policy.clone();
         let (alert, time_ms) = (publish.alert.take(), publish.time_ms);
         let mut shard = self.shard(&channel);
-        let publishing = |state: &mut Channel| state.publish(publish, now_ms());
-        let (published, publication) = self.with_channel(&mut shard, &channel, &policy, publishing)??;
-        let Some(publication) = publication else { return Ok(published) };
+        let publishing = |state: &mut Channel| {
+            let (published, publication) = state.publish(publish, now_ms())?;
+            Ok((published, publication.map(|publication| (publication, state.turns_dirty()))))
+        };
+        let (published, outcome) = self.with_channel(&mut shard, &channel, &policy, publishing)??;
+        let Some((publication, turned_dirty)) = outcome else { return Ok(published) };
+        if turned_dirty {
+            shard.dirty.push(channel.clone());
+        }
         if let (Some(spec), Some(position)) = (alert, published.position) {
             lock(&self.alerts).track(spec, &channel, position, time_ms);
         }
-        shard.mark(&channel);
         if !self.faults.loses(&channel) {
             self.fan_in.deliver(channel.as_str(), &Signal::Publication(publication));
         }
@@ -199,20 +205,10 @@ impl MemoryBackplane {
 }
 
 impl Shard {
-    fn mark(&mut self, channel: &ChannelName) {
-        if let Some(state) = self.channels.get_mut(channel.as_str())
-            && state.is_numbered()
-            && !std::mem::replace(&mut state.is_dirty, true)
-        {
-            self.dirty.push(channel.clone());
-        }
-    }
-
     fn tell_tops(&mut self, fan_in: &FanIn) {
         for channel in std::mem::take(&mut self.dirty) {
             if let Some(state) = self.channels.get_mut(channel.as_str()) {
-                state.is_dirty = false;
-                let position = state.top();
+                let position = state.take_dirty();
                 fan_in.deliver(channel.clone().as_str(), &Signal::Top { channel, position });
             }
         }

@@ -27,8 +27,8 @@ pub(super) struct Channel {
     history_ttl_ms: u64,
     /// The last publish, or the creation.
     active_ms: u64,
-    /// Published to since the last [`crate::Signal::Top`].
-    pub(super) is_dirty: bool,
+    /// The top moved since it was last told.
+    is_dirty: bool,
 }
 
 #[derive(Debug)]
@@ -53,7 +53,18 @@ impl Channel {
         Self { top, store, dedup: Dedup::default(), owner: None, history_ttl_ms, active_ms: now_ms, is_dirty: false }
     }
 
-    pub(super) fn is_numbered(&self) -> bool {
+    /// Remembers that the top moved; true the first time since [`Channel::take_dirty`].
+    pub(super) fn turns_dirty(&mut self) -> bool {
+        self.is_numbered() && !std::mem::replace(&mut self.is_dirty, true)
+    }
+
+    /// The top, which is told now.
+    pub(super) fn take_dirty(&mut self) -> Position {
+        self.is_dirty = false;
+        self.top
+    }
+
+    fn is_numbered(&self) -> bool {
         !matches!(self.store, Store::Nothing)
     }
 
@@ -213,5 +224,102 @@ impl Channel {
             Store::Latest(latest) => latest.clear(),
             Store::Inbox(both) => both.0.clear(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tickwire_protocol::{ChannelName, Priority, RawJson, namespace::Access};
+
+    use super::*;
+
+    const START_MS: u64 = 1_763_683_200_000;
+    const DAY_MS: u64 = 86_400_000;
+
+    fn channel(policy: &Policy) -> Channel {
+        Channel::new(policy, START_MS, START_MS)
+    }
+
+    fn message(policy: &Policy) -> Publish {
+        Publish::new(ChannelName::new("user:7").unwrap(), policy.clone(), RawJson::null())
+    }
+
+    fn publish(channel: &mut Channel, publish: Publish, now_ms: u64) -> Published {
+        channel.publish(publish, now_ms).unwrap().0
+    }
+
+    fn reliable() -> Policy {
+        Policy::reliable(Access::Anyone)
+    }
+
+    #[test]
+    fn an_idle_channels_messages_end_and_its_numbering_goes_on() {
+        let mut channel = channel(&reliable());
+        let first = publish(&mut channel, message(&reliable()), START_MS).position.unwrap();
+        let query = HistoryQuery { since: Some(Position::new(START_MS, 0)), limit: 10, reverse: false };
+        assert!(channel.history(query, START_MS + DAY_MS).complete);
+        let ended = channel.history(query, START_MS + DAY_MS + 1);
+        assert!(ended.publications.is_empty() && !ended.complete);
+        let second = publish(&mut channel, message(&reliable()), START_MS + DAY_MS + 2).position.unwrap();
+        assert_eq!(second, first.next());
+    }
+
+    #[test]
+    fn a_channel_is_forgotten_after_its_history_ended() {
+        let mut channel = channel(&reliable());
+        assert!(!channel.is_stale(START_MS + EMPTY_KEPT_MS));
+        assert!(channel.is_stale(START_MS + EMPTY_KEPT_MS + 1));
+        publish(&mut channel, message(&reliable()), START_MS);
+        assert!(!channel.is_stale(START_MS + DAY_MS));
+        assert!(channel.is_stale(START_MS + DAY_MS + 1));
+    }
+
+    #[test]
+    fn a_channel_is_kept_while_its_keys_are_remembered() {
+        let policy = Policy { history_ttl_s: 1, ..reliable() };
+        let mut channel = channel(&policy);
+        let keyed = Publish { idempotency_key: Some("a".into()), ..message(&policy) };
+        publish(&mut channel, keyed.clone(), START_MS);
+        assert!(!channel.is_stale(START_MS + 299_999));
+        assert!(publish(&mut channel, keyed.clone(), START_MS + 299_999).duplicate);
+        assert!(!publish(&mut channel, keyed, START_MS + 300_000).duplicate);
+    }
+
+    #[test]
+    fn an_owned_channel_is_kept_for_a_month() {
+        let mut channel = channel(&reliable());
+        let owner = UserId::new("7").unwrap();
+        publish(&mut channel, Publish { owner: Some(owner.clone()), ..message(&reliable()) }, START_MS);
+        assert!(!channel.is_stale(START_MS + 30 * DAY_MS));
+        assert_eq!(channel.owner(), Some(&owner));
+        assert!(channel.is_stale(START_MS + 30 * DAY_MS + 1));
+    }
+
+    #[test]
+    fn an_inbox_that_owes_a_critical_message_is_never_forgotten() {
+        let mut channel = channel(&Policy::inbox());
+        let critical = Publish { priority: Priority::Critical, ..message(&Policy::inbox()) };
+        let position = publish(&mut channel, critical, START_MS).position.unwrap();
+        let much_later = START_MS + 365 * DAY_MS;
+        assert!(!channel.is_stale(much_later));
+        assert_eq!(channel.inbox(much_later).owed.len(), 1);
+        assert_eq!(channel.acknowledge(&[position]), [position]);
+        assert!(channel.is_stale(much_later));
+    }
+
+    #[test]
+    fn a_refused_message_leaves_its_key_free_and_no_hole() {
+        let policy = Policy::latest();
+        let mut channel = channel(&policy);
+        let keyed = |n: usize| Publish { key: Some(n.to_string()), ..message(&policy) };
+        for n in 0..crate::LATEST_KEYS_MAX {
+            publish(&mut channel, keyed(n), START_MS);
+        }
+        let top = channel.top();
+        let refused = Publish { idempotency_key: Some("a".into()), ..keyed(crate::LATEST_KEYS_MAX) };
+        assert!(channel.publish(refused, START_MS).is_err());
+        let known = Publish { idempotency_key: Some("a".into()), ..keyed(0) };
+        let after = publish(&mut channel, known, START_MS);
+        assert_eq!(after, Published { position: Some(top.next()), duplicate: false });
     }
 }

@@ -130,3 +130,112 @@ impl Span {
         History { top, publications, complete: self.anchored && untrimmed && uncut }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tickwire_protocol::{ChannelName, Priority, RawJson, publication::FrameCache};
+
+    use super::*;
+
+    const EPOCH: u64 = 5;
+    const NOW_MS: u64 = 1_000;
+
+    fn publication(offset: u64, expired: bool) -> Arc<Publication> {
+        Arc::new(Publication {
+            channel: ChannelName::new("room:1").unwrap(),
+            position: Some(Position::new(EPOCH, offset)),
+            time_ms: 0,
+            priority: Priority::Medium,
+            key: None,
+            tags: BTreeMap::new(),
+            data: RawJson::null(),
+            publisher: None,
+            signature: None,
+            expires_at_ms: expired.then_some(NOW_MS),
+            traceparent: None,
+            frames: FrameCache::default(),
+        })
+    }
+
+    fn any_query() -> impl Strategy<Value = HistoryQuery> {
+        let since = proptest::option::of((EPOCH - 1..=EPOCH + 1, 0..14_u64));
+        (since, 0..14_usize, any::<bool>()).prop_map(|(since, limit, reverse)| HistoryQuery {
+            since: since.map(|(epoch, offset)| Position::new(epoch, offset)),
+            limit,
+            reverse,
+        })
+    }
+
+    proptest! {
+        /// A log that keeps the newest and a `latest` store in which each message has its own key agree with each other
+        /// and with the definition of [`History`].
+        #[test]
+        fn a_history_is_what_its_documentation_says(
+            expired in proptest::collection::vec(any::<bool>(), 0..12),
+            keep in 0..12_usize,
+            query in any_query(),
+        ) {
+            let top = Position::new(EPOCH, expired.len() as u64);
+            let (mut log, mut latest) = (Log::default(), Latest::default());
+            let trimmed = (expired.len() - keep.min(expired.len())) as u64;
+            for (offset, expired) in (1..).zip(&expired) {
+                log.append(publication(offset, *expired), keep);
+                if offset > trimmed {
+                    latest.put(&offset.to_string(), Position::new(EPOCH, offset), publication(offset, *expired));
+                }
+            }
+            let in_epoch = query.since.is_none_or(|since| since.epoch == EPOCH);
+            let asked: Vec<u64> = (1..=top.offset)
+                .filter(|&offset| match query.since {
+                    None => true,
+                    Some(since) if since.epoch != EPOCH => !query.reverse,
+                    Some(since) if query.reverse => offset < since.offset,
+                    Some(since) => offset > since.offset,
+                })
+                .collect();
+            let mut visible: Vec<u64> = asked
+                .iter()
+                .copied()
+                .filter(|&offset| offset > trimmed && !expired[usize::try_from(offset).unwrap() - 1])
+                .collect();
+            let in_range = query.since.is_none_or(|since| since.offset <= top.offset);
+            let complete =
+                in_epoch && in_range && asked.iter().all(|&offset| offset > trimmed) && visible.len() <= query.limit;
+            if query.reverse {
+                visible.reverse();
+            }
+            visible.truncate(query.limit);
+            for history in [log.read(top, query, NOW_MS), latest.read(top, query, NOW_MS)] {
+                let offsets: Vec<u64> =
+                    history.publications.iter().map(|publication| publication.position.unwrap().offset).collect();
+                prop_assert_eq!(&offsets, &visible);
+                prop_assert_eq!(history.complete, complete);
+                prop_assert_eq!(history.top, top);
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_finds_what_it_keeps() {
+        let mut log = Log::default();
+        for offset in 1..=5 {
+            log.append(publication(offset, false), 3);
+        }
+        assert!(log.get(Position::new(EPOCH, 2)).is_none());
+        assert!(log.get(Position::new(EPOCH, 3)).is_some());
+        assert!(log.get(Position::new(EPOCH + 1, 3)).is_none());
+    }
+
+    #[test]
+    fn expired_values_make_room_for_new_keys() {
+        let mut latest = Latest::default();
+        for offset in 1..=LATEST_KEYS_MAX as u64 {
+            latest.put(&offset.to_string(), Position::new(EPOCH, offset), publication(offset, offset == 7));
+        }
+        assert!(latest.admit("new", NOW_MS).is_ok());
+        latest.put("new", Position::new(EPOCH, 20_000), publication(20_000, false));
+        assert!(matches!(latest.admit("newer", NOW_MS), Err(BackplaneError::TooManyKeys)));
+        assert!(latest.admit("8", NOW_MS).is_ok());
+    }
+}
