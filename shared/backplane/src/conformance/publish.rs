@@ -137,6 +137,7 @@ pub async fn every_field_survives_store_and_bus(nodes: &Nodes) {
     let published = nodes.one.publish(publish.clone()).await.expect("published");
     let is_same = |publication: &Publication| {
         assert_eq!(publication.channel, channel);
+        assert_eq!(publication.class, publish.policy.class);
         assert_eq!(publication.position, published.position);
         assert_eq!(publication.time_ms, publish.time_ms);
         assert_eq!(publication.priority, publish.priority);

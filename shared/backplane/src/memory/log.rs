@@ -134,7 +134,7 @@ impl Span {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tickwire_protocol::{ChannelName, Priority, RawJson, publication::FrameCache};
+    use tickwire_protocol::{ChannelName, DeliveryClass, Priority, RawJson, publication::FrameCache};
 
     use super::*;
 
@@ -144,6 +144,7 @@ mod tests {
     fn publication(offset: u64, expired: bool) -> Arc<Publication> {
         Arc::new(Publication {
             channel: ChannelName::new("room:1").unwrap(),
+            class: DeliveryClass::Reliable,
             position: Some(Position::new(EPOCH, offset)),
             time_ms: 0,
             priority: Priority::Medium,
