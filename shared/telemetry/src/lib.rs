@@ -1,1 +1,31 @@
-//! tickwire-telemetry
+//! What every service does the same way before and beside its work: settings, logs, traces, metrics, readiness,
+//! shutdown.
+//!
+//! Invariants:
+//! - Settings come through [`config`] only, are checked before a port is bound, and an unknown key is an error.
+//! - Secrets are in no error and in no rendered default.
+//! - Logs go to stderr; stdout belongs to the program.
+
+pub mod config;
+pub mod health;
+mod logs;
+pub mod metrics;
+pub mod shutdown;
+pub mod trace;
+
+use std::{fmt::Display, io::Write, process::ExitCode};
+
+pub use config::ConfigError;
+pub use logs::{Guard, InitError, LogFormat, TelemetryConfig, init};
+
+/// Exit code of a service whose configuration cannot be used (`EX_USAGE` of sysexits).
+pub const EXIT_CONFIG: u8 = 64;
+
+/// Says on stderr, in one line, why a service does not start, and gives the exit code for it. For use before (or
+/// after) logging is up.
+pub fn fail(reason: &dyn Display) -> ExitCode {
+    let line = reason.to_string().replace('\n', " ");
+    // Nobody is left to tell if stderr is closed.
+    let _closed = writeln!(std::io::stderr(), "configuration error: {line}");
+    ExitCode::from(EXIT_CONFIG)
+}

@@ -1,0 +1,147 @@
+//! Logs to stderr, traces by OTLP.
+
+use std::io::IsTerminal;
+
+use opentelemetry::{KeyValue, trace::TracerProvider};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{Sampler, SdkTracer, SdkTracerProvider},
+};
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// The section `[telemetry]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// `text` for people, `json` (one object a line) for machines.
+    pub log_format: LogFormat,
+    /// What is logged, as `tracing` filters: `info`, `warn,tickwire_edge=debug`.
+    pub log_filter: String,
+    /// OTLP gRPC endpoint for traces, such as `http://collector:4317`. None sends none.
+    pub otlp_endpoint: Option<String>,
+    /// Share of traces begun here that are kept, 0 to 1. A trace begun elsewhere is kept if its sender kept it.
+    pub sample_ratio: f64,
+    /// `service.instance.id` of traces, such as the node's name.
+    pub instance: Option<String>,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self {
+            log_format: LogFormat::Text,
+            log_filter: "info".to_owned(),
+            otlp_endpoint: None,
+            sample_ratio: 0.01,
+            instance: None,
+        }
+    }
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why telemetry cannot be set up. All but the last are faults of the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// `log_filter` is no filter.
+    #[error("telemetry.log_filter is no filter such as `info,tickwire_edge=debug`")]
+    Filter(#[source] tracing_subscriber::filter::ParseError),
+    /// `sample_ratio` is outside 0 to 1.
+    #[error("telemetry.sample_ratio is between 0 and 1")]
+    SampleRatio,
+    /// `otlp_endpoint` cannot be used.
+    #[error("telemetry.otlp_endpoint is no URL such as http://collector:4317")]
+    Endpoint(#[source] opentelemetry_otlp::ExporterBuildError),
+    /// The runtime that sends traces cannot be started.
+    #[error("the thread that sends traces cannot be started")]
+    Runtime(#[source] std::io::Error),
+    /// Logging was set up before in this process.
+    #[error("logging is set up already")]
+    Twice(#[source] tracing_subscriber::util::TryInitError),
+}
+
+/// Keeps telemetry alive; dropping it sends what traces are left (for at most five seconds).
+#[must_use = "dropping the guard ends the export of traces"]
+#[derive(Debug)]
+pub struct Guard {
+    _export: Option<Export>,
+}
+
+/// Sets up logging and, with an endpoint, traces for the whole process. Nothing is contacted before the first trace.
+pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Guard, InitError> {
+    let filter = EnvFilter::builder().parse(&config.log_filter).map_err(InitError::Filter)?;
+    let export = Export::start(config, service)?;
+    let traces = export.as_ref().map(|export| tracing_opentelemetry::layer().with_tracer(export.tracer()));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match config.log_format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(traces).with(lines).with(filter).try_init().map_err(InitError::Twice)?;
+    Ok(Guard { _export: export })
+}
+
+/// The export of traces. It has a runtime of its own: the services' runtimes are one thread each and must not carry
+/// the collector's connection, and may be gone when the last traces are sent.
+#[derive(Debug)]
+pub(crate) struct Export {
+    provider: SdkTracerProvider,
+    runtime: Option<tokio::runtime::Runtime>,
+    service: &'static str,
+}
+
+impl Export {
+    pub(crate) fn start(config: &TelemetryConfig, service: &'static str) -> Result<Option<Self>, InitError> {
+        if !(0.0..=1.0).contains(&config.sample_ratio) {
+            return Err(InitError::SampleRatio);
+        }
+        let Some(endpoint) = &config.otlp_endpoint else { return Ok(None) };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("otlp")
+            .enable_all()
+            .build()
+            .map_err(InitError::Runtime)?;
+        let inside = runtime.enter();
+        let exporter =
+            SpanExporter::builder().with_tonic().with_endpoint(endpoint).build().map_err(InitError::Endpoint)?;
+        drop(inside);
+        let mut resource = Resource::builder()
+            .with_service_name(service)
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+        if let Some(instance) = &config.instance {
+            resource = resource.with_attribute(KeyValue::new("service.instance.id", instance.clone()));
+        }
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sample_ratio))))
+            .with_resource(resource.build())
+            .build();
+        Ok(Some(Self { provider, runtime: Some(runtime), service }))
+    }
+
+    pub(crate) fn tracer(&self) -> SdkTracer {
+        self.provider.tracer(self.service)
+    }
+}
+
+impl Drop for Export {
+    fn drop(&mut self) {
+        if let Err(error) = self.provider.shutdown() {
+            tracing::warn!(%error, "the last traces were not sent");
+        }
+        if let Some(runtime) = self.runtime.take() {
+            // A plain drop would panic where the guard is dropped inside another runtime.
+            runtime.shutdown_background();
+        }
+    }
+}
