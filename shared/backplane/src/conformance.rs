@@ -104,6 +104,7 @@ macro_rules! conformance_tests {
             publish::concurrent_repeats_of_a_key_publish_once,
             publish::every_field_survives_store_and_bus,
             publish::keys_are_scoped_to_their_channel,
+            publish::missing_replicas_are_said_and_the_message_is_kept,
             publish::offsets_are_dense_from_one,
         }
     };

@@ -1,6 +1,7 @@
 //! In one process: what `standalone` and tests run on.
 //!
-//! Everything is lost with the process; clients then see a new epoch. Within the process nothing is lost but what a
+//! Everything is lost with the process; clients then see a new epoch. There are no replicas: a namespace that demands some
+//! gets [`BackplaneError::NotDurable`] for every publish. Within the process nothing is lost but what a
 //! subscriber's full queue drops, and [`Signal::Lagged`] says so.
 
 use std::{
@@ -152,9 +153,15 @@ impl MemoryBackplane {
         Ok(work(shard.channels.entry(channel.clone()).or_insert(state)))
     }
 
-    /// Delivers while the shard is locked, so that a channel's signals are queued in the order of its positions.
-    fn publish_now(&self, mut publish: Publish) -> Result<Published, BackplaneError> {
+    fn publish_now(&self, publish: Publish) -> Result<Published, BackplaneError> {
         self.faults.check()?;
+        let wanted = publish.policy.replicas_min;
+        let published = self.store_and_deliver(publish)?;
+        if wanted > 0 { Err(BackplaneError::NotDurable { confirmed: 0, wanted }) } else { Ok(published) }
+    }
+
+    /// Delivers while the shard is locked, so that a channel's signals are queued in the order of its positions.
+    fn store_and_deliver(&self, mut publish: Publish) -> Result<Published, BackplaneError> {
         let channel = publish.channel.clone();
         let policy = publish.policy.clone();
         let (alert, time_ms) = (publish.alert.take(), publish.time_ms);

@@ -125,22 +125,27 @@ pub async fn presence_lists_users_sorted(nodes: &Nodes) {
     assert_eq!(nodes.two.presence(&channel).await.expect("presence"), Presence { users, count: 20 });
 }
 
-/// No ghosts: a crashed node's connections end with its lease, its neighbour's do not.
+/// No ghosts: a crashed node's connections end with its lease, and subscribers are told; its neighbour's do not.
 pub async fn a_silent_nodes_users_are_gone(nodes: &Nodes) {
     let (channel, ghost, alive) = (channel("room"), user(), user());
     let (crashed, living) = (unique("edge"), unique("edge"));
+    let mut subscriber = nodes.two.subscriber(64);
+    nodes.two.subscribe(subscriber.id, &[(channel.clone(), reliable())]).await.expect("subscribed");
     for (node, user) in [(&crashed, &ghost), (&living, &alive)] {
         nodes.one.report(report(node, 1)).await.expect("kept");
         nodes.one.presence_change(node, &[change(&channel, user, true)]).await.expect("applied");
     }
     assert_eq!(nodes.two.presence(&channel).await.expect("presence").count, 2);
-    let left = Presence { users: vec![alive], count: 1 };
+    let left = Presence { users: vec![alive.clone()], count: 1 };
     eventually("the ghost goes", || async {
         nodes.one.report(report(&living, 1)).await.expect("kept");
         tokio::time::sleep(Duration::from_millis(200)).await;
         nodes.two.presence(&channel).await.expect("presence") == left
     })
     .await;
+    for expected in [(ghost.clone(), true), (alive, true), (ghost, false)] {
+        assert_eq!(next_presence(&mut subscriber).await, expected);
+    }
 }
 
 /// Top-level fields are replaced one by one, and `null` removes.

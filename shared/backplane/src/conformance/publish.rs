@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use tickwire_protocol::{Priority, Publication, time::now_ms};
+use tickwire_protocol::{Priority, Publication, namespace::Policy, time::now_ms};
 
 use super::{Nodes, all, channel, json, next_publication, number, offsets, publish_numbers, reliable, unique, user};
-use crate::{Publish, Published};
+use crate::{BackplaneError, Publish, Published};
 
 /// The first message has offset 1, in an epoch made of the time.
 pub async fn offsets_are_dense_from_one(nodes: &Nodes) {
@@ -106,6 +106,19 @@ pub async fn a_batch_that_repeats_a_key_publishes_it_once(nodes: &Nodes) {
     let results = nodes.one.publish_batch(vec![keyed(1), keyed(2), keyed(3)]).await;
     let duplicates: Vec<bool> = results.into_iter().map(|result| result.expect("answered").duplicate).collect();
     assert_eq!(duplicates, [false, true, true]);
+}
+
+/// More replicas wanted than there are: the publish says so, also when it is repeated, and publishes once.
+pub async fn missing_replicas_are_said_and_the_message_is_kept(nodes: &Nodes) {
+    let (channel, policy) = (channel("room"), Policy { replicas_min: 99, ..reliable() });
+    let keyed =
+        Publish { idempotency_key: Some("order-1".into()), ..Publish::new(channel.clone(), policy.clone(), number(1)) };
+    for _ in 0..2 {
+        let refused = nodes.one.publish(keyed.clone()).await;
+        assert!(matches!(refused, Err(BackplaneError::NotDurable { wanted: 99, .. })), "{refused:?}");
+    }
+    let history = nodes.two.history(&channel, &policy, all()).await.expect("history");
+    assert_eq!(offsets(&history.publications), [1]);
 }
 
 /// The owner is known on every node once the publish returns; other channels have none.
