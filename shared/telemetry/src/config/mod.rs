@@ -100,16 +100,23 @@ pub enum ConfigError {
 /// Reads `sections` from the file and the environment of this process into `T`, a struct with one field a section,
 /// each with a default.
 pub fn load<T: DeserializeOwned>(sections: &[&str]) -> Result<T, ConfigError> {
-    load_from(sections, std::env::vars_os())
+    load_from("", sections, std::env::vars_os())
 }
 
-/// [`load`] with the environment given as `variables`.
+/// [`load`] over `base`, a TOML text of a service's own defaults: unlike a `Default` of `T` they hold key by key, also in a
+/// section of which the file or the environment sets another key.
+pub fn load_over<T: DeserializeOwned>(base: &str, sections: &[&str]) -> Result<T, ConfigError> {
+    load_from(base, sections, std::env::vars_os())
+}
+
+/// [`load_over`] with the environment given as `variables`.
 pub fn load_from<T: DeserializeOwned>(
+    base: &str,
     sections: &[&str],
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<T, ConfigError> {
     let environment = env::Environment::read(variables)?;
-    let mut layers = Figment::new();
+    let mut layers = Figment::new().merge(Toml::string(base));
     if let Some(path) = &environment.file {
         layers = layers.merge(file(path)?);
     }
