@@ -344,4 +344,52 @@ mod tests {
         assert_eq!(fan_in.channels(), [channel("b")]);
         assert_eq!(fan_in.stats().subscribers, 1);
     }
+
+    /// Several publishers against a reader that falls behind: wherever one's signals have a hole, a `Lagged` stands in it.
+    #[test]
+    fn no_loss_is_unannounced_however_publishers_and_reader_race() {
+        const PUBLISHERS: u64 = 4;
+        const SIGNALS: u64 = 5_000;
+        let fan_in = FanIn::new();
+        let mut reader = fan_in.subscriber(3);
+        fan_in.add(reader.id, &channel("a"));
+        let mut seen = HashMap::new();
+        let mut holes = 0;
+        std::thread::scope(|scope| {
+            for publisher in 0..PUBLISHERS {
+                let fan_in = &fan_in;
+                scope.spawn(move || {
+                    for offset in 1..=SIGNALS {
+                        let position = Position::new(publisher, offset);
+                        fan_in.deliver("a", &Signal::Top { channel: channel("a"), position });
+                    }
+                });
+            }
+            let (mut ended, mut lags) = (false, 0_u64);
+            while !ended {
+                ended = fan_in.stats().delivered + fan_in.stats().dropped == PUBLISHERS * SIGNALS;
+                while let Ok(signal) = reader.signals.try_recv() {
+                    match signal {
+                        Signal::Lagged => lags += 1,
+                        Signal::Top { position, .. } => {
+                            let (last, lags_then) =
+                                seen.insert(position.epoch, (position.offset, lags)).unwrap_or((0, 0));
+                            assert!(position.offset > last);
+                            if position.offset > last + 1 {
+                                holes += 1;
+                                assert!(lags > lags_then, "after {last} of publisher {}", position.epoch);
+                            }
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+            for (last, lags_then) in seen.values() {
+                assert!(*last == SIGNALS || lags > *lags_then, "a loss at the end");
+            }
+        });
+        assert!(holes > 0, "the reader never fell behind: nothing was tested");
+        let stats = fan_in.stats();
+        assert_eq!(stats.delivered + stats.dropped, PUBLISHERS * SIGNALS);
+    }
 }

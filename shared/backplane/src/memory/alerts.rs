@@ -41,10 +41,9 @@ impl Alerts {
         self.by_id.insert(spec.id, Tracked { position, deadline_ms, delivered_to: 0, acknowledged_at_ms: None });
     }
 
+    /// `positions` were settled now; each is settled once.
     pub(super) fn acknowledge(&mut self, channel: &ChannelName, positions: &[Position], now_ms: u64) {
-        self.at(channel, positions, |tracked| {
-            tracked.acknowledged_at_ms.get_or_insert(now_ms);
-        });
+        self.at(channel, positions, |tracked| tracked.acknowledged_at_ms = Some(now_ms));
     }
 
     pub(super) fn delivered(&mut self, channel: &ChannelName, positions: &[Position]) {
