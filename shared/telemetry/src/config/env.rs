@@ -7,7 +7,7 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use super::{ConfigError, FILE_VARIABLE, PREFIX, PROFILE, SECTIONS};
+use super::{ConfigError, FILE_VARIABLE, PREFIX, PROFILE};
 
 /// The layer's name, by which a value is known to come from here and to be untyped text.
 pub(super) const ENVIRONMENT: &str = "environment";
@@ -43,11 +43,15 @@ impl Environment {
     }
 }
 
+/// Sections whose variables are checked for a missing underscore. Not those named after a service: Kubernetes itself
+/// sets `TICKWIRE_EDGE_SERVICE_HOST`, `TICKWIRE_EDGE_PORT` and more for a Service called `tickwire-edge`.
+const CHECKED: [&str; 5] = ["auth", "backplane", "limits", "namespaces", "telemetry"];
+
 /// `TICKWIRE_AUTH_HS256_SECRET` would be passed over in silence, and the service run without it. Variables without a
 /// section's name belong to a command line (`TICKWIRE_LISTEN`).
 fn refuse_near_miss(name: &str, path: &str) -> Result<(), ConfigError> {
     let Some((section, key)) = path.split_once('_') else { return Ok(()) };
-    if !SECTIONS.contains(&section) {
+    if !CHECKED.contains(&section) {
         return Ok(());
     }
     let meant = format!("{PREFIX}{}__{}", section.to_ascii_uppercase(), key.to_ascii_uppercase());

@@ -141,7 +141,12 @@ fn file(path: &std::path::Path) -> Result<figment::providers::Data<Toml>, Config
 
 fn own_sections(layers: &Figment, sections: &[&str]) -> Result<Value, ConfigError> {
     let mut own = figment::value::Dict::new();
-    let Ok(Value::Dict(tag, all)) = layers.find_value("") else {
+    let all = layers.find_value("").map_err(|_| ConfigError::Invalid {
+        key: "settings".to_owned(),
+        source_name: "the service's own defaults".to_owned(),
+        reason: "not TOML".to_owned(),
+    })?;
+    let Value::Dict(tag, all) = all else {
         return Ok(Value::from(own));
     };
     for (name, value) in all {
