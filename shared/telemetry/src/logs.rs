@@ -112,9 +112,16 @@ impl Export {
             .build()
             .map_err(InitError::Runtime)?;
         let inside = runtime.enter();
-        let exporter =
-            SpanExporter::builder().with_tonic().with_endpoint(endpoint).build().map_err(InitError::Endpoint)?;
+        let built = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build();
         drop(inside);
+        let exporter = match built {
+            Ok(exporter) => exporter,
+            Err(error) => {
+                // As below: a plain drop panics inside another runtime.
+                runtime.shutdown_background();
+                return Err(InitError::Endpoint(error));
+            }
+        };
         let mut resource = Resource::builder()
             .with_service_name(service)
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
@@ -143,5 +150,37 @@ impl Drop for Export {
             // A plain drop would panic where the guard is dropped inside another runtime.
             runtime.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::{Span, Tracer};
+
+    use super::*;
+
+    fn start(endpoint: &str, sample_ratio: f64) -> Result<Option<Export>, InitError> {
+        let config =
+            TelemetryConfig { otlp_endpoint: Some(endpoint.to_owned()), sample_ratio, ..TelemetryConfig::default() };
+        Export::start(&config, "test")
+    }
+
+    #[tokio::test]
+    async fn unusable_settings_are_refused_inside_a_runtime_too() {
+        assert!(matches!(start("http://127.0.0.1:1", 1.5), Err(InitError::SampleRatio)));
+        assert!(matches!(start("http://127.0.0.1:1", f64::NAN), Err(InitError::SampleRatio)));
+        assert!(matches!(start("not a url", 1.0), Err(InitError::Endpoint(_))));
+        let config = TelemetryConfig { log_filter: "info,=,=".to_owned(), ..TelemetryConfig::default() };
+        assert!(matches!(init(&config, "test"), Err(InitError::Filter(_))));
+    }
+
+    #[tokio::test]
+    async fn a_collector_that_is_gone_costs_a_bounded_wait_at_the_end() {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let export = start(&format!("http://127.0.0.1:{port}"), 1.0).unwrap().unwrap();
+        export.tracer().start("lost").end();
+        let begun = std::time::Instant::now();
+        drop(export);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30));
     }
 }
