@@ -53,6 +53,7 @@ macro_rules! conformance_tests {
         $crate::conformance_tests! { @tests $cluster:
             bus::a_full_queue_is_announced_once,
             bus::a_signal_reaches_every_subscriber_of_the_channel,
+            bus::a_subscription_during_publishing_misses_nothing,
             bus::a_subscription_answers_the_top_that_precedes_its_first_signal,
             bus::a_tail_over_any_interleaving_sees_each_message_once_in_order,
             bus::an_unknown_subscriber_is_refused,
@@ -60,6 +61,7 @@ macro_rules! conformance_tests {
             bus::the_top_of_a_channel_is_told,
             bus::unsubscribing_ends_one_subscribers_signals,
             bus::unnumbered_messages_are_broadcast,
+            cluster::a_leave_without_a_join_changes_nothing,
             cluster::a_momentary_order_is_not_kept,
             cluster::a_sticky_order_is_kept_until_it_expires,
             cluster::a_silent_nodes_users_are_gone,

@@ -52,6 +52,37 @@ pub async fn a_subscription_answers_the_top_that_precedes_its_first_signal(nodes
     assert_eq!(first, tops[0].next());
 }
 
+/// Whoever subscribes in the middle of a stream receives all that follows the answered position: no hole before the first
+/// signal, none after it.
+pub async fn a_subscription_during_publishing_misses_nothing(nodes: &Nodes) {
+    const MESSAGES: u64 = 400;
+    let channel = channel("room");
+    let publisher = {
+        let (node, channel) = (Arc::clone(&nodes.one), channel.clone());
+        tokio::spawn(async move {
+            for _ in 0..MESSAGES / 4 {
+                publish_numbers(&node, &channel, &reliable(), 4).await;
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let mut subscribers = Vec::new();
+    while subscribers.len() < 64 && !publisher.is_finished() {
+        let subscriber = nodes.two.subscriber(2 * usize::try_from(MESSAGES).unwrap_or_default());
+        let tops = nodes.two.subscribe(subscriber.id, &[(channel.clone(), reliable())]).await.expect("subscribed");
+        subscribers.push((tops[0].offset, subscriber));
+    }
+    publisher.await.expect("a publisher that ends");
+    for (top, mut subscriber) in subscribers {
+        let mut last = top;
+        while last < MESSAGES {
+            let offset = next_publication(&mut subscriber).await.position.expect("a position").offset;
+            assert!(offset <= last + 1, "subscribed at {top}: {offset} came after {last}");
+            last = last.max(offset);
+        }
+    }
+}
+
 /// A namespace without history has no positions, and its messages come all the same.
 pub async fn unnumbered_messages_are_broadcast(nodes: &Nodes) {
     let (channel, policy) = (channel("public"), Policy::volatile(0));

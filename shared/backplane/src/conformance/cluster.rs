@@ -114,6 +114,18 @@ pub async fn connections_of_a_user_on_one_node_count_once(nodes: &Nodes) {
     assert_eq!(nodes.two.presence(&channel).await.expect("presence"), Presence { users: Vec::new(), count: 0 });
 }
 
+/// A leave that no join precedes takes nobody's place away, and is told to nobody.
+pub async fn a_leave_without_a_join_changes_nothing(nodes: &Nodes) {
+    let (channel, present, stranger, node) = (channel("room"), user(), user(), unique("edge"));
+    let mut subscriber = nodes.two.subscriber(64);
+    nodes.two.subscribe(subscriber.id, &[(channel.clone(), reliable())]).await.expect("subscribed");
+    nodes.one.report(report(&node, 1)).await.expect("kept");
+    let changes = [change(&channel, &stranger, false), change(&channel, &present, true)];
+    nodes.one.presence_change(&node, &changes).await.expect("applied");
+    assert_eq!(next_presence(&mut subscriber).await, (present.clone(), true));
+    assert_eq!(nodes.two.presence(&channel).await.expect("presence"), Presence { users: vec![present], count: 1 });
+}
+
 /// In one order for every caller.
 pub async fn presence_lists_users_sorted(nodes: &Nodes) {
     let (channel, node) = (channel("room"), unique("edge"));
