@@ -12,12 +12,16 @@ use crate::framing::FrameLimits;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Whose tokens are accepted.
+    pub auth: tickwire_auth::AuthConfig,
     /// What one peer may use.
     pub limits: LimitsConfig,
     /// The edge itself.
     pub edge: EdgeConfig,
     /// Policies laid over [`Namespaces::default`], by namespace.
     pub namespaces: BTreeMap<String, Policy>,
+    /// Logs and traces.
+    pub telemetry: tickwire_telemetry::TelemetryConfig,
     /// What `GET /` answers; standalone sets it, nothing else does.
     #[serde(skip)]
     pub page: Option<Page>,

@@ -1,26 +1,189 @@
 //! One client attached to a shard.
 //!
-//! The seam between accepting a client (`accept`, `fallback`, `framing`, `limits`) and serving it (`hub`, `connection`):
+//! [`state`] decides what a frame or command means, without I/O; [`task`] moves bytes between the socket, the state and the
+//! hub; [`commands`] carries out what needs the backplane.
 //!
-//! ```text
-//! accept::serve(shard: Rc<Shard>, stream: TcpStream, peer: SocketAddr)      one local task per accepted socket: HTTP, then
-//!   shard.attach_socket(stream, read_buf: Bytes, Handshake { … })           101 was answered: spawns the connection's task
-//!   shard.open_pull(Handshake { … }, Vec<SubscriptionRequest>) -> Pull      SSE and polling: same hub, same outbox
-//!     pull.poll_item(cx) -> Poll<Option<PullItem { body: Bytes, mark: Option<(ChannelName, Position)> }>>
-//!     dropping the Pull detaches it; `None` means that the connection ended (drain, expiry, revocation)
-//!   shard.handshakes: tokio::sync::Semaphore                                taken once the socket is readable
-//!   shard.node: Arc<Node { config, namespaces, verifier, backplane, metrics, registry, limits, draining, … }>
-//!     node.is_ready(), node.report().await -> NodeReport, node.is_revoked(&Identity)
-//! Handshake { peer: IpAddr, transport, identity: Option<Identity>, dialect: Option<Dialect>, offered: bool, area: Option<Arc<str>>,
-//!             slot: limits::Slot }
-//!   dialect: that of the echoed subprotocol; None = decided by the first frame. offered = a `tickwire.v1` one was offered.
-//!   area: key of config.edge.areas, checked by accept (404 otherwise).
-//! limits::Limits::new(&LimitsConfig, Arc<Metrics>) -> Limits               counters per node, behind an Arc
-//!   .admit(ip) -> Result<Slot, Refusal>                                     node, address, ban; Slot gives back on drop
-//!   slot.claim_user(&mut self, &UserId) -> Result<(), Refusal>              once authenticated (again after another `connect`: no-op)
-//!   .auth_failed(ip) -> Option<Control>                                     Some(Ban) when one is due; the caller sends it
-//!   .ban(ip, until_ms)                                                      a Control::Ban came
-//! limits::Spending (in each connection): default() and
-//!   .spend(&mut self, now: Instant, bytes: usize, commands: u32, &LimitsConfig) -> Result<(), Duration> = retry after
-//! limits::Refusal { code: ErrorCode, message: String, retry_after: Option<Duration> }
-//! ```
+//! The seam to accepting clients: `accept` and `fallback` make a [`Handshake`] and give it to `Shard::attach_socket` (which
+//! spawns the connection's task) or `Shard::open_pull` (SSE and polling: same hub, same outbox, no socket).
+
+pub(crate) mod commands;
+pub(crate) mod pull;
+pub(crate) mod state;
+pub(crate) mod task;
+
+use std::{collections::VecDeque, net::IpAddr, rc::Rc, sync::Arc, task::Waker};
+
+use tickwire_auth::Identity;
+use tickwire_protocol::{CloseCode, DeliveryClass, Event, Publication, Request, dialect::Dialect};
+use tokio::net::TcpStream;
+
+use crate::{
+    framing::{
+        FrameReader,
+        outgoing::{self, DataKind},
+    },
+    limits::Slot,
+    metrics::Transport,
+    outbox::{ChannelId, Item, Outbox, Packing, Pushed, Tag},
+};
+use state::State;
+
+/// What accepting a client found out.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    /// The client's address.
+    pub(crate) peer: IpAddr,
+    /// For metrics.
+    pub(crate) transport: Transport,
+    /// Who it is, if the upgrade carried a token.
+    pub(crate) identity: Option<Identity>,
+    /// That of the echoed subprotocol; `None`: the first frame decides.
+    pub(crate) dialect: Option<Dialect>,
+    /// It offered a `tickwire.v1` subprotocol: frames may be packed, heartbeats are shown.
+    pub(crate) offered: bool,
+    /// Key of `edge.areas`; only its namespaces exist for this connection.
+    pub(crate) area: Option<Arc<str>>,
+    /// Its place among the node's connections.
+    pub(crate) slot: Slot,
+}
+
+/// Names a connection for as long as it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ConnectionId {
+    pub(crate) key: u32,
+    /// Guards against a reused key.
+    pub(crate) serial: u32,
+}
+
+/// Where what waits goes.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    /// Written by the hub or the task.
+    Socket {
+        /// Nonblocking.
+        stream: TcpStream,
+        /// The peer's frames.
+        reader: FrameReader,
+    },
+    /// Taken by a [`pull::Pull`].
+    Pull,
+}
+
+/// Why and until when a connection is only kept to write what is left.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Closing {
+    /// Shard clock at which it is dropped at the latest.
+    pub(crate) deadline_ms: u32,
+    /// Everything is written and the write side is shut: only the peer's end is awaited.
+    pub(crate) is_shut: bool,
+}
+
+/// A client. Boxed in the shard's slab.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) serial: u32,
+    pub(crate) sink: Sink,
+    pub(crate) transport: Transport,
+    /// The task's (or the pull's).
+    pub(crate) waker: Option<Waker>,
+    pub(crate) outbox: Option<Box<Outbox>>,
+    /// Bytes of the outbox as counted in the shard's sum.
+    pub(crate) accounted: usize,
+    /// The socket would block: only its task writes, when it is writable.
+    pub(crate) blocked: bool,
+    /// Listed in the shard's dirty connections.
+    pub(crate) dirty: bool,
+    pub(crate) state: State,
+    /// Commands that wait for the one in progress.
+    pub(crate) commands: Option<Box<VecDeque<Request>>>,
+    /// Calls for this connection in progress; no further command is begun meanwhile, so that their order holds.
+    pub(crate) busy: u32,
+    pub(crate) slot: Slot,
+    pub(crate) peer: IpAddr,
+    /// Shard clock, milliseconds.
+    pub(crate) heard_ms: u32,
+    pub(crate) sent_ms: u32,
+    pub(crate) pinged_ms: u32,
+    pub(crate) closing: Option<Closing>,
+}
+
+/// The frame of `body` in `dialect`.
+pub(crate) fn frame(dialect: Dialect, body: &[u8]) -> bytes::Bytes {
+    outgoing::data(if dialect.is_binary() { DataKind::Binary } else { DataKind::Text }, body)
+}
+
+impl Connection {
+    /// How its messages may share frames.
+    pub(crate) fn packing(&self) -> Packing {
+        let dialect = self.state.dialect();
+        match () {
+            () if !self.state.offered || !dialect.packs() => Packing::No,
+            () if dialect.is_binary() => Packing::Concatenated,
+            () => Packing::JsonArray,
+        }
+    }
+
+    /// Queues a reply; `channel` is the one whose later messages must come after it.
+    pub(crate) fn reply(
+        &mut self,
+        channel: Option<ChannelId>,
+        event: &Event,
+        tag: Option<Tag>,
+        budget: usize,
+    ) -> Pushed {
+        if self.closing.is_some() {
+            return Pushed::Dropped;
+        }
+        let dialect = self.state.dialect();
+        let Some(body) = dialect.encode(event) else { return Pushed::Dropped };
+        let item = Item { frame: frame(dialect, &body), tag: tag.map(Box::new) };
+        self.outbox.get_or_insert_default().push_reply(channel, item, budget)
+    }
+
+    /// Queues a message.
+    pub(crate) fn message(
+        &mut self,
+        channel: ChannelId,
+        class: DeliveryClass,
+        publication: &Arc<Publication>,
+        item: Item,
+        budget: usize,
+    ) -> Pushed {
+        if self.closing.is_some() {
+            return Pushed::Dropped;
+        }
+        let outbox = self.outbox.get_or_insert_default();
+        match class {
+            DeliveryClass::Reliable | DeliveryClass::Inbox => {
+                outbox.push_lossless(channel, publication.priority, item, budget)
+            }
+            DeliveryClass::Volatile => outbox.push_volatile(channel, publication.priority, item, budget),
+            DeliveryClass::Latest => outbox.push_latest(channel, publication, item, budget),
+        }
+    }
+
+    /// Ends it: `last` (an event such as `error`) if there is one, then a close frame; dropped at `deadline_ms` at the latest.
+    pub(crate) fn close(&mut self, code: CloseCode, reason: &str, last: Option<&Event>, deadline_ms: u32) {
+        if self.closing.is_some() {
+            return;
+        }
+        if let Some(event) = last {
+            self.reply(None, event, None, usize::MAX / 16);
+        }
+        let number = self.state.dialect().close_code(code);
+        let end = outgoing::close(Some(number), reason);
+        let outbox = self.outbox.get_or_insert_default();
+        // What waits is lost anyway where the reader is the reason; else it goes out first.
+        if matches!(code, CloseCode::TooSlow | CloseCode::Blocked | CloseCode::Unauthenticated) && last.is_none() {
+            outbox.cut(end);
+        } else {
+            outbox.push_last(end);
+        }
+        self.closing = Some(Closing { deadline_ms, is_shut: false });
+    }
+
+    /// Who it is.
+    pub(crate) fn identity(&self) -> Option<&Rc<Identity>> {
+        self.state.identity.as_ref()
+    }
+}

@@ -10,10 +10,35 @@
 //! - A connection costs no read buffer, no queue and no timer while it idles.
 //! - A publication is encoded once per dialect and node, and written to each connection at most once per batch.
 
+mod accept;
 pub mod config;
-pub mod connection;
+mod connection;
 pub mod framing;
+mod hub;
 pub mod limits;
 pub mod metrics;
+mod node;
+mod outbox;
+mod recovery;
+mod run;
 
 pub use config::Config;
+pub use run::{listen, run};
+
+/// Why an edge cannot run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EdgeError {
+    /// Its listener.
+    #[error("the edge cannot listen")]
+    Listen(#[source] std::io::Error),
+    /// Its keys.
+    #[error("tokens cannot be verified")]
+    Auth(#[source] tickwire_auth::AuthError),
+    /// A thread or its runtime.
+    #[error("a shard cannot start")]
+    Shard(#[source] std::io::Error),
+    /// A shard ended by a panic.
+    #[error("a shard panicked")]
+    ShardPanicked,
+}

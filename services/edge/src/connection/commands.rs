@@ -1,0 +1,326 @@
+//! Carrying out commands: one after another for each connection, so that their order holds.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+use tickwire_auth::{AuthError, Decision, Identity, may_read};
+use tickwire_backplane::{BackplaneError, History, HistoryQuery};
+use tickwire_protocol::{ChannelName, CloseCode, ErrorCode, Event, Position, Request, namespace::Policy};
+
+use super::{
+    ConnectionId,
+    state::{self, Ask, Effect, Effects, Wanted},
+};
+use crate::{
+    hub::{Hub, Shard},
+    metrics::reason,
+};
+
+/// Commands that may wait for one in progress; reading stops at the first, so one frame's packed commands are all.
+const COMMANDS_WAITING_MAX: usize = 1_024;
+
+impl Shard {
+    /// Queues a command; [`Shard::pump`] carries it out.
+    pub(crate) fn enqueue_in(&self, hub: &mut Hub, id: ConnectionId, request: Request) {
+        let Some(connection) = hub.connection(id) else { return };
+        if connection.closing.is_some() {
+            return;
+        }
+        let commands = connection.commands.get_or_insert_default();
+        if commands.len() >= COMMANDS_WAITING_MAX {
+            self.close_in(hub, id, CloseCode::RateLimited, "too many commands at once", None);
+            return;
+        }
+        commands.push_back(request);
+    }
+
+    /// Carries out what waits, until a command has to wait for an answer.
+    pub(crate) fn pump(self: &Rc<Self>, id: ConnectionId) {
+        while let Some(effects) = self.next_effects(id) {
+            for effect in effects {
+                self.carry_out(id, effect);
+            }
+        }
+    }
+
+    fn next_effects(&self, id: ConnectionId) -> Option<Effects> {
+        let mut hub = self.hub.borrow_mut();
+        let connection = hub.connection(id)?;
+        if connection.busy > 0 || connection.closing.is_some() {
+            return None;
+        }
+        let request = connection.commands.as_mut().and_then(|commands| VecDeque::pop_front(commands));
+        let Some(request) = request else {
+            connection.commands = None;
+            return None;
+        };
+        let connection = &hub.connections[id.key as usize];
+        let is_subscribed = |name: &ChannelName| {
+            hub.by_name
+                .get(name)
+                .is_some_and(|&channel| connection.state.subscriptions.iter().any(|held| held.channel == channel))
+        };
+        Some(connection.state.on_request(request, self.context(), is_subscribed))
+    }
+
+    fn carry_out(self: &Rc<Self>, id: ConnectionId, effect: Effect) {
+        match effect {
+            Effect::Reply(event) => self.reply(id, &event),
+            Effect::Subscribe { wanted, owner_only: false } => self.join(id, *wanted),
+            Effect::Subscribe { wanted, owner_only: true } => {
+                self.spawn_for(id, Rc::clone(self).join_if_owner(id, *wanted));
+            }
+            Effect::Unsubscribe { id: request, channel } => {
+                if self.leave(id, &channel) {
+                    self.reply(id, &Event::Unsubscribed { id: request, channel });
+                } else {
+                    let text = "not subscribed to this channel";
+                    self.reply(id, &state::error(request, ErrorCode::NotSubscribed, text, Some(channel.as_str())));
+                }
+            }
+            Effect::Verify { id: request, token, refresh } => {
+                self.spawn_for(id, Rc::clone(self).verify(id, request, token, refresh));
+            }
+            Effect::Ask { id: request, ask } => self.spawn_for(id, Rc::clone(self).ask(id, request, *ask)),
+        }
+    }
+
+    /// Runs a call for a connection; its next command waits for it. What needs no waiting is done at once.
+    fn spawn_for(self: &Rc<Self>, id: ConnectionId, call: impl Future<Output = ()> + 'static) {
+        let mut call: Pin<Box<dyn Future<Output = ()>>> = Box::pin(call);
+        if call.as_mut().poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(()) {
+            return;
+        }
+        if let Some(connection) = self.hub.borrow_mut().connection(id) {
+            connection.busy += 1;
+        }
+        let shard = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            call.await;
+            if let Some(connection) = shard.hub.borrow_mut().connection(id) {
+                connection.busy -= 1;
+                // Its task may have stopped reading.
+                if let Some(waker) = &connection.waker {
+                    waker.wake_by_ref();
+                }
+            }
+            shard.pump(id);
+            shard.flush_dirty();
+        });
+    }
+
+    async fn verify(self: Rc<Self>, id: ConnectionId, request: Option<i64>, token: String, refresh: bool) {
+        match self.node.verifier.verify(&token).await {
+            Ok(identity) => self.authenticated(id, request, identity, refresh, true),
+            Err(error) => self.not_authenticated(id, request, &error, refresh),
+        }
+    }
+
+    /// A token was good. Replies `connected` (or `refreshed`) if `says`.
+    pub(crate) fn authenticated(
+        self: &Rc<Self>,
+        id: ConnectionId,
+        request: Option<i64>,
+        identity: Identity,
+        refresh: bool,
+        says: bool,
+    ) {
+        if self.node.is_revoked(&identity) {
+            self.node.metrics.auth_failures.get_or_create(&reason("revoked")).inc();
+            let event = state::error(request, ErrorCode::Unauthenticated, "the token was revoked: get a new one", None);
+            return self.close(id, CloseCode::Unauthenticated, "the token was revoked", Some(&event));
+        }
+        let mut hub = self.hub.borrow_mut();
+        let Some(connection) = hub.connection(id) else { return };
+        let current = connection.state.identity.clone();
+        if current.as_ref().is_some_and(|current| !identity.may_replace(current)) {
+            let event = state::error(request, ErrorCode::Forbidden, "the token is another user's", None);
+            return self.reply_in(&mut hub, id, None, &event, None);
+        }
+        if let Err(refusal) = connection.slot.claim_user(&identity.user) {
+            let event = state::refused(request, &refusal);
+            return self.close_in(&mut hub, id, refusal.close_code(), "too many connections", Some(&event));
+        }
+        let (user, expires_at_ms) = (identity.user.clone(), identity.expires_at_ms);
+        connection.state.identity = Some(Rc::new(identity));
+        if says {
+            let event = if refresh && current.is_some() {
+                Event::Refreshed { id: request, expires_at_ms }
+            } else {
+                self.connected(request, &user, expires_at_ms)
+            };
+            self.reply_in(&mut hub, id, None, &event, None);
+        }
+        drop(hub);
+        if refresh {
+            self.review_grants(id);
+        }
+    }
+
+    fn not_authenticated(&self, id: ConnectionId, request: Option<i64>, error: &AuthError, refresh: bool) {
+        let code = error.code();
+        self.node.metrics.auth_failures.get_or_create(&reason(failure(code))).inc();
+        let event = state::error(request, code, &error.to_string(), None);
+        let Some(peer) = self.hub.borrow_mut().connection(id).map(|connection| connection.peer) else { return };
+        if code == ErrorCode::Unauthenticated
+            && let Some(ban) = self.node.limits.auth_failed(peer)
+        {
+            let node = std::sync::Arc::clone(&self.node);
+            tokio::task::spawn_local(async move {
+                if let Err(error) = node.backplane.control(ban).await {
+                    tracing::warn!(%error, "other nodes could not be told of a ban");
+                }
+            });
+        }
+        // A live connection keeps the token it has; it ends with it.
+        if refresh || code.is_retryable() {
+            self.reply(id, &event);
+        } else {
+            self.close(id, CloseCode::Unauthenticated, "not authenticated", Some(&event));
+        }
+    }
+
+    /// After a refresh: leaves the channels that the new token does not allow.
+    fn review_grants(self: &Rc<Self>, id: ConnectionId) {
+        let mut denied = Vec::new();
+        let mut doubtful = Vec::new();
+        {
+            let mut hub = self.hub.borrow_mut();
+            let Some(connection) = hub.connection(id) else { return };
+            let Some(identity) = connection.state.identity.clone() else { return };
+            let held = connection.state.subscriptions.clone();
+            for subscription in held {
+                let channel = &hub.channels[subscription.channel.0 as usize];
+                match may_read(&identity, &channel.name, &channel.policy) {
+                    Decision::Allow => {}
+                    Decision::Deny => denied.push(channel.name.clone()),
+                    Decision::IfOwner => doubtful.push(channel.name.clone()),
+                }
+            }
+        }
+        for channel in denied {
+            self.evict(id, channel);
+        }
+        for channel in doubtful {
+            let shard = Rc::clone(self);
+            self.spawn_for(id, async move {
+                // While the store is away the subscription stays: the owner was checked when it began.
+                if shard.owns(id, &channel).await.is_ok_and(|owns| !owns) {
+                    shard.evict(id, channel);
+                }
+            });
+        }
+    }
+
+    fn evict(&self, id: ConnectionId, channel: ChannelName) {
+        if self.leave(id, &channel) {
+            self.reply(id, &Event::Unsubscribed { id: None, channel });
+        }
+    }
+
+    /// Whether the connection's user is the channel's recorded owner.
+    async fn owns(&self, id: ConnectionId, channel: &ChannelName) -> Result<bool, BackplaneError> {
+        let user = self.hub.borrow_mut().connection(id).and_then(|connection| connection.identity().cloned());
+        let owner = self.node.backplane.owner(channel).await?;
+        Ok(user.is_some_and(|identity| owner.as_ref() == Some(&identity.user)))
+    }
+
+    async fn join_if_owner(self: Rc<Self>, id: ConnectionId, wanted: Wanted) {
+        match self.owns(id, &wanted.channel).await {
+            Ok(true) => self.join(id, wanted),
+            Ok(false) => {
+                let text = "the token does not allow this channel";
+                self.reply(id, &state::error(wanted.id, ErrorCode::Forbidden, text, Some(wanted.channel.as_str())));
+            }
+            Err(error) => self.reply(id, &self.failed(wanted.id, &error, Some(&wanted.channel))),
+        }
+    }
+
+    async fn ask(self: Rc<Self>, id: ConnectionId, request: Option<i64>, ask: Ask) {
+        let backplane = &self.node.backplane;
+        let (channel, answer) = match ask {
+            Ask::Publish(publish) => {
+                let channel = publish.channel.clone();
+                let answer = backplane.publish(publish).await.map(|published| Event::Published {
+                    id: request,
+                    channel: channel.clone(),
+                    position: published.position,
+                    duplicate: published.duplicate,
+                });
+                (Some(channel), answer)
+            }
+            Ask::History { channel, policy, query, owner_only } => {
+                let answer = self.read_for(id, request, &channel, &policy, query, owner_only).await;
+                (Some(channel), answer)
+            }
+            Ask::Presence { channel } => {
+                let answer = backplane.presence(&channel).await.map(|presence| Event::PresenceList {
+                    id: request,
+                    channel: channel.clone(),
+                    users: presence.users,
+                    count: presence.count,
+                });
+                (Some(channel), answer)
+            }
+            Ask::Ack { channel, positions } => {
+                let position = positions.iter().max().copied().unwrap_or(Position::new(0, 0));
+                let answer = backplane.acknowledge(&channel, &positions).await;
+                let answer = answer.map(|()| Event::Acked { id: request, channel: channel.clone(), position });
+                (Some(channel), answer)
+            }
+            Ask::Preferences { set } => {
+                let user = self.hub.borrow_mut().connection(id).and_then(|connection| connection.identity().cloned());
+                let Some(identity) = user else { return };
+                let answer = backplane.preferences(&identity.user, set.as_ref()).await;
+                (None, answer.map(|preferences| Event::Preferences { id: request, preferences }))
+            }
+        };
+        match answer {
+            Ok(event) => self.reply(id, &event),
+            Err(error) => self.reply(id, &self.failed(request, &error, channel.as_ref())),
+        }
+    }
+
+    async fn read_for(
+        &self,
+        id: ConnectionId,
+        request: Option<i64>,
+        channel: &ChannelName,
+        policy: &Policy,
+        query: HistoryQuery,
+        owner_only: bool,
+    ) -> Result<Event, BackplaneError> {
+        if owner_only && !self.owns(id, channel).await? {
+            let text = "the token does not allow this channel";
+            return Ok(state::error(request, ErrorCode::Forbidden, text, Some(channel.as_str())));
+        }
+        let History { top, publications, complete } = self.node.backplane.history(channel, policy, query).await?;
+        let lies_elsewhere = |since: Position| since.epoch != top.epoch || since > top;
+        if !query.reverse && query.since.is_some_and(lies_elsewhere) {
+            let text = "the history does not know this position: read it without `since`";
+            return Ok(state::error(request, ErrorCode::UnrecoverablePosition, text, Some(channel.as_str())));
+        }
+        let messages = publications;
+        Ok(Event::History { id: request, channel: channel.clone(), position: top, messages, complete })
+    }
+
+    fn failed(&self, request: Option<i64>, error: &BackplaneError, channel: Option<&ChannelName>) -> Event {
+        self.node.metrics.backplane_failures.get_or_create(&reason("command")).inc();
+        let code = if error.is_retryable() { ErrorCode::Unavailable } else { ErrorCode::Internal };
+        tracing::warn!(%error, "a client's command failed");
+        state::error(request, code, "this cannot be done at the moment: try again", channel.map(ChannelName::as_str))
+    }
+}
+
+const fn failure(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::TokenExpired => "expired",
+        ErrorCode::Unavailable => "keys_unavailable",
+        _ => "refused",
+    }
+}

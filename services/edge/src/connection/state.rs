@@ -1,0 +1,444 @@
+//! What a connection's frames and commands mean: authentication, dialect, subscriptions, rates. No I/O, no clock of its own.
+
+use std::{rc::Rc, sync::Arc, time::Instant};
+
+use smallvec::SmallVec;
+use tickwire_auth::{Decision, Identity, may_publish, may_read};
+use tickwire_backplane::{HistoryQuery, Publish};
+use tickwire_protocol::{
+    ChannelName, Command, DeliveryClass, ErrorCode, Event, Position, RawJson, Request, SubscriptionRequest,
+    codec::{DecodeLimits, Malformed},
+    command::BadChannel,
+    dialect::Dialect,
+    event::ErrorEvent,
+    filter::Filter,
+    namespace::{Namespaces, Policy},
+};
+
+use crate::{
+    config::{EdgeConfig, LimitsConfig},
+    limits::{Refusal, Spending},
+    outbox::ChannelId,
+};
+
+/// What a state needs to know of its surroundings.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) limits: &'a LimitsConfig,
+    pub(crate) edge: &'a EdgeConfig,
+    pub(crate) namespaces: &'a Namespaces,
+    /// The wall clock, milliseconds.
+    pub(crate) now_ms: u64,
+}
+
+/// One channel of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subscription {
+    pub(crate) channel: ChannelId,
+    /// Its place among the channel's subscribers; `None` until the reply is sent.
+    pub(crate) slot: Option<u32>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) identity: Option<Rc<Identity>>,
+    pub(crate) subscriptions: Vec<Subscription>,
+    /// It offered a `tickwire.v1` subprotocol.
+    pub(crate) offered: bool,
+    dialect: Option<Dialect>,
+    area: Option<Arc<str>>,
+    spending: Spending,
+    malformed: Option<Box<Malfunction>>,
+}
+
+/// Malformed frames in the current minute.
+#[derive(Debug)]
+struct Malfunction {
+    since: Instant,
+    count: u32,
+}
+
+/// How a subscription differs from a plain one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    pub(crate) filter: Option<Filter>,
+    pub(crate) keys: Option<Vec<String>>,
+    /// Milliseconds between two messages.
+    pub(crate) interval_ms: Option<u32>,
+}
+
+/// A subscription that the rules allow.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) id: Option<i64>,
+    pub(crate) channel: ChannelName,
+    pub(crate) policy: Policy,
+    pub(crate) since: Option<Position>,
+    pub(crate) options: Option<Box<Options>>,
+}
+
+/// What follows from a command.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Say this.
+    Reply(Event),
+    /// Check the token, then authenticate.
+    Verify { id: Option<i64>, token: String, refresh: bool },
+    /// Join; if `owner_only`, only the channel's recorded owner may.
+    Subscribe { wanted: Box<Wanted>, owner_only: bool },
+    /// Leave.
+    Unsubscribe { id: Option<i64>, channel: ChannelName },
+    /// Ask the backplane.
+    Ask { id: Option<i64>, ask: Box<Ask> },
+}
+
+/// A question for the backplane, on behalf of a client.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    Publish(Publish),
+    History { channel: ChannelName, policy: Policy, query: HistoryQuery, owner_only: bool },
+    Presence { channel: ChannelName },
+    Ack { channel: ChannelName, positions: Vec<Position> },
+    Preferences { set: Option<RawJson> },
+}
+
+pub(crate) type Effects = SmallVec<[Effect; 2]>;
+
+/// What a frame holds.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) requests: Vec<Result<Request, Malformed>>,
+    /// Over the rate: nothing of the frame is carried out.
+    pub(crate) refused: Option<Refusal>,
+}
+
+impl State {
+    pub(crate) fn new(
+        identity: Option<Identity>,
+        dialect: Option<Dialect>,
+        offered: bool,
+        area: Option<Arc<str>>,
+    ) -> Self {
+        Self {
+            identity: identity.map(Rc::new),
+            subscriptions: Vec::new(),
+            offered,
+            dialect,
+            area,
+            spending: Spending::default(),
+            malformed: None,
+        }
+    }
+
+    /// What it speaks; the native JSON until its first frame says otherwise.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect.unwrap_or(Dialect::Json)
+    }
+
+    /// Takes a frame apart.
+    pub(crate) fn on_frame(&mut self, now: Instant, frame: &[u8], limits: &LimitsConfig) -> Decoded {
+        let dialect = *self.dialect.get_or_insert_with(|| Dialect::detect(frame));
+        let requests = dialect.decode(frame, &DecodeLimits::default());
+        let commands = u32::try_from(requests.len()).unwrap_or(u32::MAX);
+        let refused = self.spending.spend(now, frame.len(), commands, limits).err().map(Refusal::rate);
+        Decoded { requests, refused }
+    }
+
+    /// Counts a malformed frame; whether there have been too many.
+    pub(crate) fn on_malformed(&mut self, now: Instant, limits: &LimitsConfig) -> bool {
+        let counted = self.malformed.get_or_insert_with(|| Box::new(Malfunction { since: now, count: 0 }));
+        if now.duration_since(counted.since).as_secs() >= 60 {
+            **counted = Malfunction { since: now, count: 0 };
+        }
+        counted.count += 1;
+        limits.malformed_per_minute > 0 && counted.count > limits.malformed_per_minute
+    }
+
+    /// What a command leads to. `is_subscribed` tells whether the connection has (or is joining) a channel.
+    pub(crate) fn on_request(
+        &self,
+        request: Request,
+        context: Context<'_>,
+        is_subscribed: impl Fn(&ChannelName) -> bool,
+    ) -> Effects {
+        let Request { id, command } = request;
+        let mut effects = Effects::new();
+        match command {
+            Command::Ping => effects.push(Effect::Reply(Event::Pong { id, time_ms: context.now_ms })),
+            Command::Heartbeat => {}
+            Command::Connect { token, .. } => effects.push(self.on_connect(id, token)),
+            command => match &self.identity {
+                Some(identity) => self.on_command(id, command, identity, context, is_subscribed, &mut effects),
+                None => effects.push(refuse(id, ErrorCode::Unauthenticated, "send `connect` with a token first", None)),
+            },
+        }
+        effects
+    }
+
+    fn on_connect(&self, id: Option<i64>, token: Option<String>) -> Effect {
+        match token {
+            Some(token) => Effect::Verify { id, token, refresh: self.identity.is_some() },
+            None if self.identity.is_some() => refuse(id, ErrorCode::BadRequest, "the connection is connected", None),
+            None => refuse(id, ErrorCode::Unauthenticated, "`connect` needs a token", None),
+        }
+    }
+
+    fn on_command(
+        &self,
+        id: Option<i64>,
+        command: Command,
+        identity: &Identity,
+        context: Context<'_>,
+        is_subscribed: impl Fn(&ChannelName) -> bool,
+        effects: &mut Effects,
+    ) {
+        match command {
+            Command::Connect { .. } | Command::Ping | Command::Heartbeat => {}
+            Command::Subscribe { channels } => {
+                let mut count = self.subscriptions.len();
+                let mut asked: Vec<ChannelName> = Vec::new();
+                for entry in channels {
+                    let taken = |channel: &ChannelName| is_subscribed(channel) || asked.contains(channel);
+                    let effect = self.on_subscribe(id, entry, identity, context, count, taken);
+                    if let Effect::Subscribe { wanted, .. } = &effect {
+                        count += 1;
+                        asked.push(wanted.channel.clone());
+                    }
+                    effects.push(effect);
+                }
+            }
+            Command::Unsubscribe { channels } => {
+                for entry in channels {
+                    effects.push(match entry {
+                        Ok(channel) if is_subscribed(&channel) => Effect::Unsubscribe { id, channel },
+                        Ok(channel) => refuse(
+                            id,
+                            ErrorCode::NotSubscribed,
+                            "not subscribed to this channel",
+                            Some(channel.as_str()),
+                        ),
+                        Err(bad) => refuse_entry(id, &bad),
+                    });
+                }
+            }
+            Command::Refresh { token } => effects.push(Effect::Verify { id, token, refresh: true }),
+            Command::Preferences { set } => {
+                effects.push(Effect::Ask { id, ask: Box::new(Ask::Preferences { set }) });
+            }
+            Command::Publish { channel, key, data, idempotency_key } => {
+                let publish = |channel, policy| {
+                    let mut publish = Publish::new(channel, policy, data);
+                    publish.time_ms = context.now_ms;
+                    publish.key = key;
+                    publish.idempotency_key = idempotency_key;
+                    publish.publisher = Some(identity.user.clone());
+                    publish
+                };
+                effects.push(match self.known(id, channel, context) {
+                    Ok((channel, policy)) if may_publish(identity, &channel, policy) => {
+                        Effect::Ask { id, ask: Box::new(Ask::Publish(publish(channel, policy.clone()))) }
+                    }
+                    Ok((channel, _)) => {
+                        refuse(id, ErrorCode::Forbidden, "clients may not publish here", Some(channel.as_str()))
+                    }
+                    Err(effect) => effect,
+                });
+            }
+            Command::History { channel, since, limit, reverse } => {
+                effects.push(self.on_history(id, channel, identity, context, (since, limit, reverse)));
+            }
+            Command::Presence { channel } => effects.push(self.on_presence(id, channel, identity, context)),
+            Command::Ack { channel, positions } => effects.push(self.on_ack(id, channel, positions, identity, context)),
+        }
+    }
+
+    /// The channel's policy, if it exists for this connection.
+    fn known<'a>(
+        &self,
+        id: Option<i64>,
+        channel: Result<ChannelName, BadChannel>,
+        context: Context<'a>,
+    ) -> Result<(ChannelName, &'a Policy), Effect> {
+        let channel = channel.map_err(|bad| refuse_entry(id, &bad))?;
+        let in_area = self.area.as_ref().is_none_or(|area| {
+            let namespaces = context.edge.areas.get(&**area);
+            namespaces.is_some_and(|names| names.iter().any(|name| name == channel.namespace()))
+        });
+        match context.namespaces.policy(&channel) {
+            Some(policy) if in_area => Ok((channel, policy)),
+            _ => {
+                let text =
+                    if in_area { "no namespace has this name" } else { "this address does not serve the channel" };
+                Err(refuse(id, ErrorCode::UnknownChannel, text, Some(channel.as_str())))
+            }
+        }
+    }
+
+    fn on_subscribe(
+        &self,
+        id: Option<i64>,
+        entry: Result<SubscriptionRequest, BadChannel>,
+        identity: &Identity,
+        context: Context<'_>,
+        count: usize,
+        is_taken: impl Fn(&ChannelName) -> bool,
+    ) -> Effect {
+        let request = match entry {
+            Ok(request) => request,
+            Err(bad) => return refuse_entry(id, &bad),
+        };
+        let (channel, policy) = match self.known(id, Ok(request.channel.clone()), context) {
+            Ok(known) => known,
+            Err(effect) => return effect,
+        };
+        let name = Some(channel.as_str());
+        if is_taken(&channel) {
+            return refuse(id, ErrorCode::AlreadySubscribed, "already subscribed to this channel", name);
+        }
+        let most = context.limits.channels_per_connection;
+        if most > 0 && count >= most {
+            let refusal = Refusal::channels(most);
+            return refuse(id, refusal.code, &refusal.message, name);
+        }
+        let options = match options(&request, policy, context.limits) {
+            Ok(options) => options,
+            Err(text) => return refuse(id, ErrorCode::BadRequest, &text, name),
+        };
+        let owner_only = match may_read(identity, &channel, policy) {
+            Decision::Allow => false,
+            Decision::IfOwner => true,
+            Decision::Deny => return refuse(id, ErrorCode::Forbidden, "the token does not allow this channel", name),
+        };
+        let wanted = Wanted { id, policy: policy.clone(), since: request.since, options, channel };
+        Effect::Subscribe { wanted: Box::new(wanted), owner_only }
+    }
+
+    fn on_history(
+        &self,
+        id: Option<i64>,
+        channel: Result<ChannelName, BadChannel>,
+        identity: &Identity,
+        context: Context<'_>,
+        (since, limit, reverse): (Option<Position>, Option<u32>, bool),
+    ) -> Effect {
+        let (channel, policy) = match self.known(id, channel, context) {
+            Ok(known) => known,
+            Err(effect) => return effect,
+        };
+        if policy.history_count == 0 {
+            return refuse(id, ErrorCode::BadRequest, "this channel keeps no history", Some(channel.as_str()));
+        }
+        let owner_only = match may_read(identity, &channel, policy) {
+            Decision::Allow => false,
+            Decision::IfOwner => true,
+            Decision::Deny => {
+                return refuse(
+                    id,
+                    ErrorCode::Forbidden,
+                    "the token does not allow this channel",
+                    Some(channel.as_str()),
+                );
+            }
+        };
+        let limit = limit.map_or(100, |limit| limit as usize).min(1_000);
+        let ask =
+            Ask::History { channel, policy: policy.clone(), query: HistoryQuery { since, limit, reverse }, owner_only };
+        Effect::Ask { id, ask: Box::new(ask) }
+    }
+
+    fn on_presence(
+        &self,
+        id: Option<i64>,
+        channel: Result<ChannelName, BadChannel>,
+        identity: &Identity,
+        context: Context<'_>,
+    ) -> Effect {
+        let (channel, policy) = match self.known(id, channel, context) {
+            Ok(known) => known,
+            Err(effect) => return effect,
+        };
+        if may_read(identity, &channel, policy) != Decision::Allow {
+            return refuse(id, ErrorCode::Forbidden, "the token does not allow this channel", Some(channel.as_str()));
+        }
+        if !policy.presence {
+            return refuse(id, ErrorCode::BadRequest, "this channel does not track presence", Some(channel.as_str()));
+        }
+        Effect::Ask { id, ask: Box::new(Ask::Presence { channel }) }
+    }
+
+    fn on_ack(
+        &self,
+        id: Option<i64>,
+        channel: Result<ChannelName, BadChannel>,
+        positions: Vec<Position>,
+        identity: &Identity,
+        context: Context<'_>,
+    ) -> Effect {
+        let (channel, policy) = match self.known(id, channel, context) {
+            Ok(known) => known,
+            Err(effect) => return effect,
+        };
+        if may_read(identity, &channel, policy) != Decision::Allow {
+            return refuse(id, ErrorCode::Forbidden, "the token does not allow this channel", Some(channel.as_str()));
+        }
+        if policy.class != DeliveryClass::Inbox {
+            return refuse(id, ErrorCode::BadRequest, "only an inbox is acknowledged", Some(channel.as_str()));
+        }
+        Effect::Ask { id, ask: Box::new(Ask::Ack { channel, positions }) }
+    }
+}
+
+/// Compiles what stands beside the channel's name.
+fn options(
+    request: &SubscriptionRequest,
+    policy: &Policy,
+    limits: &LimitsConfig,
+) -> Result<Option<Box<Options>>, String> {
+    if request.params.as_ref().is_some_and(|params| params.bytes().len() > limits.params_bytes) {
+        return Err(format!("params may have {} bytes at most", limits.params_bytes));
+    }
+    let mut options = Options::default();
+    if let Some(text) = &request.filter {
+        options.filter = Some(Filter::parse(text).map_err(|error| error.to_string())?);
+    }
+    if let Some(keys) = &request.keys {
+        if policy.class != DeliveryClass::Latest {
+            return Err("keys are for channels of class latest".into());
+        }
+        options.keys = Some(keys.clone());
+    }
+    if let Some(rate) = request.max_rate {
+        if policy.class.is_lossless() {
+            return Err("maxRate would lose messages of this channel; it is for latest and volatile ones".into());
+        }
+        // A rate below one message an hour is that; casts saturate and NaN was refused by the codec.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 1..=3,600,000")]
+        let interval_ms = (1_000.0 / rate).clamp(1.0, 3_600_000.0) as u32;
+        options.interval_ms = Some(interval_ms);
+    }
+    let plain = options.filter.is_none() && options.keys.is_none() && options.interval_ms.is_none();
+    Ok(if plain { None } else { Some(Box::new(options)) })
+}
+
+/// An `error` about a channel.
+pub(crate) fn error(id: Option<i64>, code: ErrorCode, message: &str, channel: Option<&str>) -> Event {
+    let retry_after_ms = None;
+    let channel = channel.map(str::to_owned);
+    Event::Error(Box::new(ErrorEvent { id, code, message: message.to_owned(), channel, retry_after_ms }))
+}
+
+/// An `error` for a refusal.
+pub(crate) fn refused(id: Option<i64>, refusal: &Refusal) -> Event {
+    let retry_after_ms = refusal.retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+    let message = refusal.message.clone();
+    Event::Error(Box::new(ErrorEvent { id, code: refusal.code, message, channel: None, retry_after_ms }))
+}
+
+fn refuse(id: Option<i64>, code: ErrorCode, message: &str, channel: Option<&str>) -> Effect {
+    Effect::Reply(error(id, code, message, channel))
+}
+
+fn refuse_entry(id: Option<i64>, bad: &BadChannel) -> Effect {
+    Effect::Reply(error(id, ErrorCode::BadRequest, &bad.to_string(), Some(&bad.name)))
+}

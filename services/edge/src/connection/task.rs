@@ -1,0 +1,209 @@
+//! A socket's task: it wakes when there is something to read, or to write after the socket was full.
+
+use std::{
+    future::poll_fn,
+    io,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+use tickwire_protocol::{CloseCode, ErrorCode};
+
+use super::{
+    Closing, Connection, ConnectionId, Sink,
+    state::{self, Decoded},
+};
+use crate::{
+    framing::{Incoming, outgoing},
+    hub::{Hub, Shard, deliver::Flushed},
+};
+
+/// Reads of one socket in a row.
+const READS_MAX: usize = 4;
+/// Replies that may wait before no further command is read.
+const REPLIES_WAITING_MAX: usize = 256 * 1024;
+
+/// What a read gave.
+enum Input {
+    Frame(Decoded),
+    Ping(Bytes),
+    Closed(Option<u16>),
+}
+
+/// Serves a connection until it ends, then forgets it.
+pub(crate) async fn serve(shard: Rc<Shard>, id: ConnectionId) {
+    poll_fn(|context| shard.poll_connection(id, context)).await;
+    shard.detach(id);
+}
+
+impl Shard {
+    /// Ready when the connection is over.
+    fn poll_connection(self: &Rc<Self>, id: ConnectionId, context: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..READS_MAX {
+            let is_over = self.poll_write(&mut self.hub.borrow_mut(), id, context);
+            if is_over || !ready!(self.poll_read(id, context)) {
+                return Poll::Ready(());
+            }
+            self.pump(id);
+            self.flush_dirty();
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes what waits, as far as the socket lets it; whether the connection is over.
+    fn poll_write(&self, hub: &mut Hub, id: ConnectionId, context: &mut Context<'_>) -> bool {
+        loop {
+            let Some(connection) = hub.connection(id) else { return true };
+            if !connection.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+                connection.waker = Some(context.waker().clone());
+            }
+            let Sink::Socket { stream, .. } = &connection.sink else { return true };
+            if connection.outbox.as_ref().is_none_or(|outbox| outbox.is_empty()) {
+                break;
+            }
+            if connection.blocked {
+                match stream.poll_write_ready(context) {
+                    Poll::Pending => break,
+                    Poll::Ready(Err(_)) => return true,
+                    Poll::Ready(Ok(())) => connection.blocked = false,
+                }
+            }
+            let flushed = self.write(hub, id);
+            self.after_write(hub, id, flushed);
+            match flushed {
+                Flushed::Blocked => {}
+                Flushed::Dead => return true,
+                Flushed::Drained | Flushed::More => break,
+            }
+        }
+        hub.connection(id).is_none_or(|connection| self.is_over(connection))
+    }
+
+    /// Once a close frame is written, the write side is shut and the peer's end awaited for a moment: dropping the socket
+    /// with unread bytes would reset it, and the peer might never see the code.
+    fn is_over(&self, connection: &mut Connection) -> bool {
+        let Some(closing) = connection.closing else { return false };
+        if closing.is_shut {
+            return self.node.clock_ms().wrapping_sub(closing.deadline_ms) < u32::MAX / 2;
+        }
+        let is_written = connection.outbox.as_ref().is_none_or(|outbox| outbox.is_empty());
+        if is_written && let Sink::Socket { stream, .. } = &connection.sink {
+            connection.closing = Some(Closing { is_shut: true, ..closing });
+            return socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write).is_err();
+        }
+        false
+    }
+
+    /// Reads once. Ready with whether the connection goes on; pending while there is nothing to read or its commands wait.
+    fn poll_read(&self, id: ConnectionId, context: &mut Context<'_>) -> Poll<bool> {
+        let mut hub = self.hub.borrow_mut();
+        let mut scratch = self.scratch.borrow_mut();
+        let bytes = loop {
+            let Some(connection) = hub.connection(id) else { return Poll::Ready(false) };
+            let Sink::Socket { stream, .. } = &connection.sink else { return Poll::Ready(false) };
+            if connection.closing.is_none() && connection.pauses_reading() {
+                return Poll::Pending;
+            }
+            if ready!(stream.poll_read_ready(context)).is_err() {
+                return Poll::Ready(false);
+            }
+            match stream.try_read(&mut scratch) {
+                Ok(0) => return Poll::Ready(false),
+                Ok(bytes) => break bytes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Poll::Ready(false),
+            }
+        };
+        self.take_bytes(&mut hub, id, &scratch[..bytes]);
+        Poll::Ready(true)
+    }
+
+    /// Takes bytes from the peer: frames become commands that wait for [`Shard::pump`].
+    pub(crate) fn take_bytes(&self, hub: &mut Hub, id: ConnectionId, bytes: &[u8]) {
+        let limits = &self.node.config.limits;
+        self.node.metrics.bytes_in.inc_by(bytes.len() as u64);
+        let Some(connection) = hub.connection(id) else { return };
+        if connection.closing.is_some() {
+            return;
+        }
+        connection.heard_ms = self.node.clock_ms();
+        let now = Instant::now();
+        let mut inputs = SmallVec::<[Input; 2]>::new();
+        let Connection { sink: Sink::Socket { reader, .. }, state, .. } = connection else { return };
+        let read = reader.read(bytes, &limits.frames(), |incoming| match incoming {
+            Incoming::Message { payload, .. } => inputs.push(Input::Frame(state.on_frame(now, payload, limits))),
+            Incoming::Ping(payload) => inputs.push(Input::Ping(outgoing::pong(payload))),
+            Incoming::Pong => {}
+            Incoming::Close { code, .. } => inputs.push(Input::Closed(code)),
+        });
+        for input in inputs {
+            match input {
+                Input::Frame(decoded) => self.take_frame(hub, id, decoded, now),
+                Input::Ping(pong) => {
+                    if let Some(connection) = hub.connection(id) {
+                        connection.outbox.get_or_insert_default().push_control(pong);
+                        hub.mark_dirty(id);
+                    }
+                }
+                Input::Closed(code) => self.answer_close(hub, id, code),
+            }
+        }
+        if let Err(violation) = read {
+            self.node.metrics.malformed.inc();
+            self.close_in(hub, id, violation.close_code(), &violation.to_string(), None);
+        }
+    }
+
+    fn take_frame(&self, hub: &mut Hub, id: ConnectionId, decoded: Decoded, now: Instant) {
+        let limits = &self.node.config.limits;
+        if let Some(refusal) = decoded.refused {
+            self.node.metrics.rate_limited.get_or_create(&crate::metrics::reason("commands")).inc();
+            let event = state::refused(None, &refusal);
+            let Some(connection) = hub.connection(id) else { return };
+            if connection.state.on_malformed(now, limits) {
+                self.close_in(hub, id, CloseCode::RateLimited, "too many commands", Some(&event));
+            } else {
+                self.reply_in(hub, id, None, &event, None);
+            }
+            return;
+        }
+        for request in decoded.requests {
+            match request {
+                Ok(request) => {
+                    self.node.metrics.commands.inc();
+                    self.enqueue_in(hub, id, request);
+                }
+                Err(malformed) => {
+                    self.node.metrics.malformed.inc();
+                    let event = state::error(malformed.id, ErrorCode::BadRequest, &malformed.message, None);
+                    let Some(connection) = hub.connection(id) else { return };
+                    if connection.state.on_malformed(now, limits) {
+                        self.close_in(hub, id, CloseCode::BadCommand, "too many malformed frames", Some(&event));
+                        return;
+                    }
+                    self.reply_in(hub, id, None, &event, None);
+                }
+            }
+        }
+    }
+
+    /// The peer closes: the same code goes back and nothing else.
+    fn answer_close(&self, hub: &mut Hub, id: ConnectionId, code: Option<u16>) {
+        self.close_in(hub, id, CloseCode::Normal, "", None);
+        if let Some(connection) = hub.connection(id) {
+            connection.outbox.get_or_insert_default().cut(outgoing::close(code, ""));
+        }
+    }
+}
+
+impl Connection {
+    /// Commands or replies wait: reading more would only move the peer's queue here.
+    fn pauses_reading(&self) -> bool {
+        self.commands.as_ref().is_some_and(|commands| !commands.is_empty())
+            || self.outbox.as_ref().is_some_and(|outbox| outbox.reply_bytes() > REPLIES_WAITING_MAX)
+    }
+}

@@ -1,0 +1,349 @@
+//! One shard's hub: its connections, its channels, and the way of a message from the backplane to sockets.
+//!
+//! Everything here lives on one thread. The hub is borrowed for short, synchronous steps and never across an await; what
+//! needs the backplane runs in a local task and comes back with the names of a channel or connection, which may be gone.
+
+pub(crate) mod channel;
+pub(crate) mod deliver;
+pub(crate) mod drain;
+pub(crate) mod membership;
+pub(crate) mod repair;
+pub(crate) mod stream;
+pub(crate) mod upkeep;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use slab::Slab;
+use tickwire_backplane::{PresenceChange, SubscriberId};
+use tickwire_protocol::{
+    ChannelName, CloseCode, Event, Position, SubscriptionRequest, UserId, event::Connected, time::now_ms,
+};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, Semaphore},
+};
+
+use crate::{
+    connection::{
+        Closing, Connection, ConnectionId, Handshake, Sink,
+        pull::Pull,
+        state::{Context, State},
+        task,
+    },
+    framing::FrameReader,
+    metrics::{CloseLabels, TransportLabels},
+    node::Node,
+    outbox::{ChannelId, Outbox, Pushed, Tag},
+};
+use channel::Channel;
+
+/// Bytes read from a socket at a time.
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// How long a connection that was told to go may take to read it.
+const CLOSE_GRACE_MS: u32 = 2_000;
+/// What one connection may have waiting once the node's budget is used up.
+const OUTBOX_SCARCE_BYTES: usize = 64 * 1024;
+/// Empty outboxes kept for the next message.
+const SPARE_OUTBOXES_MAX: usize = 256;
+
+/// One core's part of the edge.
+pub(crate) struct Shard {
+    pub(crate) node: Arc<Node>,
+    pub(crate) subscriber: SubscriberId,
+    /// HTTP handshakes that may be in progress; taken once a socket is readable.
+    pub(crate) handshakes: Semaphore,
+    pub(crate) hub: RefCell<Hub>,
+    /// Something waits for the backplane: channels to subscribe, presence to tell, receipts.
+    pub(crate) work: Notify,
+    /// Sockets are read into it.
+    pub(crate) scratch: RefCell<Vec<u8>>,
+    /// Longest time the loop worked without a pause since the last report, microseconds.
+    pub(crate) pause_us_max: Cell<u64>,
+}
+
+/// The shard's data.
+pub(crate) struct Hub {
+    pub(crate) connections: Slab<Box<Connection>>,
+    pub(crate) channels: Slab<Channel>,
+    pub(crate) by_name: HashMap<ChannelName, ChannelId, ahash::RandomState>,
+    /// Have something new to write.
+    pub(crate) dirty: Vec<ConnectionId>,
+    pub(crate) spare: Vec<Box<Outbox>>,
+    /// Channels whose subscription the backplane must be told.
+    pub(crate) to_subscribe: Vec<ChannelId>,
+    pub(crate) presence: Vec<PresenceChange>,
+    /// A presence call is under way; changes keep their order.
+    pub(crate) telling_presence: bool,
+    /// Critical inbox messages written since the last call.
+    pub(crate) receipts: Vec<(ChannelName, Position)>,
+    /// Subscribers with values held back by their rate.
+    pub(crate) rated: Vec<(ChannelId, ConnectionId)>,
+    /// Waiting for connections, as of each one's last flush.
+    pub(crate) outbox_bytes: usize,
+    /// Where the sweep goes on.
+    pub(crate) swept: usize,
+    serial: u32,
+}
+
+impl Hub {
+    fn new() -> Self {
+        Self {
+            connections: Slab::new(),
+            channels: Slab::new(),
+            by_name: HashMap::default(),
+            dirty: Vec::new(),
+            spare: Vec::new(),
+            to_subscribe: Vec::new(),
+            presence: Vec::new(),
+            telling_presence: false,
+            receipts: Vec::new(),
+            rated: Vec::new(),
+            outbox_bytes: 0,
+            swept: 0,
+            serial: 0,
+        }
+    }
+
+    pub(crate) fn next_serial(&mut self) -> u32 {
+        self.serial = self.serial.wrapping_add(1);
+        self.serial
+    }
+
+    /// The connection, while it lives.
+    pub(crate) fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        let connection = self.connections.get_mut(id.key as usize)?;
+        (connection.serial == id.serial).then_some(connection)
+    }
+
+    /// The channel, if it is still the one of that serial.
+    pub(crate) fn channel(&mut self, id: ChannelId, serial: u32) -> Option<&mut Channel> {
+        self.channels.get_mut(id.0 as usize).filter(|channel| channel.serial == serial)
+    }
+
+    pub(crate) fn mark_dirty(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection(id)
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+}
+
+impl Shard {
+    pub(crate) fn new(node: Arc<Node>, subscriber: SubscriberId) -> Rc<Self> {
+        let handshakes = Semaphore::new(node.config.edge.handshakes_max.max(1));
+        Rc::new(Self {
+            node,
+            subscriber,
+            handshakes,
+            hub: RefCell::new(Hub::new()),
+            work: Notify::new(),
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
+            pause_us_max: Cell::new(0),
+        })
+    }
+
+    /// The context of states.
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context {
+            limits: &self.node.config.limits,
+            edge: &self.node.config.edge,
+            namespaces: &self.node.namespaces,
+            now_ms: now_ms(),
+        }
+    }
+
+    /// Bytes that may wait for one connection now.
+    pub(crate) fn budget(&self, hub: &Hub) -> usize {
+        let limits = &self.node.config.limits;
+        let share = limits.outbox_node_bytes / self.node.config.edge.shard_count().max(1);
+        if hub.outbox_bytes > share { OUTBOX_SCARCE_BYTES.min(limits.outbox_bytes) } else { limits.outbox_bytes }
+    }
+
+    /// Serves an upgraded socket. `read` is what came behind the upgrade request.
+    pub(crate) fn attach_socket(self: &Rc<Self>, stream: TcpStream, read: &Bytes, handshake: Handshake) {
+        let sink = Sink::Socket { stream, reader: FrameReader::new() };
+        let id = self.attach(sink, handshake);
+        if !read.is_empty() {
+            self.take_bytes(&mut self.hub.borrow_mut(), id, read);
+            self.pump(id);
+        }
+        tokio::task::spawn_local(task::serve(Rc::clone(self), id));
+    }
+
+    /// Serves SSE or a poll: an authenticated connection with these subscriptions and no socket.
+    pub(crate) fn open_pull(self: &Rc<Self>, handshake: Handshake, channels: Vec<SubscriptionRequest>) -> Pull {
+        let id = self.attach(Sink::Pull, handshake);
+        let channels = channels.into_iter().map(Ok).collect();
+        let request =
+            tickwire_protocol::Request { id: None, command: tickwire_protocol::Command::Subscribe { channels } };
+        self.enqueue_in(&mut self.hub.borrow_mut(), id, request);
+        self.pump(id);
+        Pull::new(Rc::clone(self), id)
+    }
+
+    fn attach(self: &Rc<Self>, sink: Sink, handshake: Handshake) -> ConnectionId {
+        let clock_ms = self.node.clock_ms();
+        let is_socket = matches!(sink, Sink::Socket { .. });
+        let mut hub = self.hub.borrow_mut();
+        let serial = hub.next_serial();
+        let Handshake { peer: _, transport, identity, dialect, offered, area, slot } = handshake;
+        let connection = Connection {
+            serial,
+            sink,
+            transport,
+            waker: None,
+            outbox: None,
+            accounted: 0,
+            blocked: false,
+            dirty: false,
+            state: State::new(None, dialect, offered, area),
+            commands: None,
+            busy: 0,
+            slot,
+            peer: handshake.peer,
+            heard_ms: clock_ms,
+            sent_ms: clock_ms,
+            pinged_ms: clock_ms,
+            closing: None,
+        };
+        let key = hub.connections.insert(Box::new(connection));
+        drop(hub);
+        let id = ConnectionId { key: u32::try_from(key).unwrap_or(u32::MAX), serial };
+        let labels = TransportLabels { transport };
+        self.node.metrics.connections.get_or_create(&labels).inc();
+        self.node.metrics.connections_opened.get_or_create(&labels).inc();
+        self.node.changed.notify_one();
+        if let Some(identity) = identity {
+            self.authenticated(id, None, identity, false, is_socket);
+        }
+        id
+    }
+
+    /// Forgets a connection and everything it had.
+    pub(crate) fn detach(&self, id: ConnectionId) {
+        let mut hub = self.hub.borrow_mut();
+        if hub.connection(id).is_none() {
+            return;
+        }
+        let mut connection = hub.connections.remove(id.key as usize);
+        hub.outbox_bytes -= connection.accounted;
+        let user = connection.state.identity.as_ref().map(|identity| identity.user.clone());
+        for subscription in std::mem::take(&mut connection.state.subscriptions) {
+            self.forget(&mut hub, id, user.as_ref(), subscription);
+        }
+        drop(hub);
+        self.node.metrics.connections.get_or_create(&TransportLabels { transport: connection.transport }).dec();
+        self.node.changed.notify_one();
+        self.work.notify_one();
+    }
+
+    /// Says `event` to one connection, tagged if it must be known when it is written. Written at the next flush.
+    pub(crate) fn reply_tagged(&self, id: ConnectionId, channel: Option<ChannelId>, event: &Event, tag: Option<Tag>) {
+        let mut hub = self.hub.borrow_mut();
+        self.reply_in(&mut hub, id, channel, event, tag);
+    }
+
+    pub(crate) fn reply_in(
+        &self,
+        hub: &mut Hub,
+        id: ConnectionId,
+        channel: Option<ChannelId>,
+        event: &Event,
+        tag: Option<Tag>,
+    ) {
+        let budget = self.budget(hub);
+        let Some(connection) = hub.connection(id) else { return };
+        if connection.reply(channel, event, tag, budget) == Pushed::Overflow {
+            self.close_in(hub, id, CloseCode::TooSlow, "too slow: reconnect and recover by position", None);
+        } else {
+            hub.mark_dirty(id);
+        }
+    }
+
+    /// [`Shard::reply_tagged`] for a reply that concerns no channel's order.
+    pub(crate) fn reply(&self, id: ConnectionId, event: &Event) {
+        self.reply_tagged(id, None, event, None);
+    }
+
+    /// Ends a connection with a close code, after `last` if there is one.
+    pub(crate) fn close(&self, id: ConnectionId, code: CloseCode, reason: &str, last: Option<&Event>) {
+        self.close_in(&mut self.hub.borrow_mut(), id, code, reason, last);
+    }
+
+    pub(crate) fn close_in(
+        &self,
+        hub: &mut Hub,
+        id: ConnectionId,
+        code: CloseCode,
+        reason: &str,
+        last: Option<&Event>,
+    ) {
+        let deadline_ms = self.node.clock_ms().wrapping_add(CLOSE_GRACE_MS);
+        let Some(connection) = hub.connection(id) else { return };
+        if connection.closing.is_some() {
+            return;
+        }
+        connection.close(code, reason, last, deadline_ms);
+        let user = connection.identity().map(|identity| identity.user.clone());
+        let subscriptions = std::mem::take(&mut connection.state.subscriptions);
+        for subscription in subscriptions {
+            self.forget(hub, id, user.as_ref(), subscription);
+        }
+        hub.mark_dirty(id);
+        self.node.metrics.closes.get_or_create(&CloseLabels { code: u32::from(code.as_u16()) }).inc();
+        if code == CloseCode::TooSlow {
+            self.node.metrics.slow_closes.inc();
+        }
+        self.work.notify_one();
+    }
+
+    /// Drops a connection without a word: its socket is gone.
+    pub(crate) fn drop_in(&self, hub: &mut Hub, id: ConnectionId) {
+        let now_ms = self.node.clock_ms();
+        if let Some(connection) = hub.connection(id) {
+            connection.outbox = None;
+            connection.closing = Some(Closing { deadline_ms: now_ms, is_shut: true });
+            if let Some(waker) = connection.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// What a client is told once it is authenticated.
+    pub(crate) fn connected(&self, id: Option<i64>, user: &UserId, expires_at_ms: u64) -> Event {
+        let edge = &self.node.config.edge;
+        Event::Connected(Box::new(Connected {
+            id,
+            connection_id: self.node.next_connection_id(),
+            user: user.clone(),
+            node: edge.node.clone(),
+            nodes: edge.nodes.clone(),
+            time_ms: now_ms(),
+            heartbeat_interval_ms: edge.heartbeat_interval_ms,
+            resume: None,
+            expires_at_ms: (expires_at_ms != u64::MAX).then_some(expires_at_ms),
+        }))
+    }
+
+    /// Notes how long the loop worked since `begun`.
+    pub(crate) fn note_pause(&self, begun: Instant) {
+        let pause_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.pause_us_max.set(self.pause_us_max.get().max(pause_us));
+    }
+
+    /// Keeps an emptied outbox for the next message of anyone.
+    pub(crate) fn recycle(hub: &mut Hub, outbox: Box<Outbox>) {
+        if hub.spare.len() < SPARE_OUTBOXES_MAX && outbox.is_reusable() {
+            hub.spare.push(outbox);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What the shards of one node share: settings, counters, and who has been revoked.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use prometheus_client::registry::Registry;
+use tickwire_auth::{Identity, Revocations, Verifier};
+use tickwire_backplane::{Backplane, Control, NodeReport, REPORT_CHANNELS_MAX};
+use tickwire_protocol::{ChannelName, UserId, namespace::Namespaces, time::now_ms};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Config, EdgeError, limits::Limits, metrics::Metrics};
+
+/// Orders that may wait for one shard.
+const ORDERS_MAX: usize = 1_024;
+
+/// One per process that serves clients.
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) verifier: Verifier,
+    pub(crate) backplane: Arc<dyn Backplane>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) registry: Registry,
+    pub(crate) limits: Arc<Limits>,
+    /// Cancelled when the node should take no new clients.
+    pub(crate) draining: CancellationToken,
+    /// Something that reports say has changed.
+    pub(crate) changed: Notify,
+    /// Start of the process: connections keep their times as milliseconds since.
+    pub(crate) started: Instant,
+    revocations: RwLock<Revocations>,
+    /// The sticky controls have been read at least once.
+    controls_known: AtomicBool,
+    connection_serial: AtomicU64,
+    /// Distinguishes connection ids of this process from those of an earlier one with the same node name.
+    instance: u32,
+    shards: OnceLock<Vec<mpsc::Sender<Order>>>,
+}
+
+/// What the node asks of a shard.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Revocations changed: check every connection.
+    Recheck,
+    /// Close that user's connections.
+    Disconnect(UserId),
+    /// Count.
+    Report(oneshot::Sender<ShardReport>),
+}
+
+/// A shard's part of a [`NodeReport`].
+#[derive(Debug, Default)]
+pub(crate) struct ShardReport {
+    pub(crate) connections: u64,
+    pub(crate) subscriptions: Vec<(ChannelName, u64)>,
+    pub(crate) outbox_bytes: u64,
+    pub(crate) pause_us_max: u64,
+}
+
+impl Node {
+    pub(crate) fn new(
+        config: Config,
+        backplane: Arc<dyn Backplane>,
+        draining: CancellationToken,
+    ) -> Result<Self, EdgeError> {
+        let mut registry = Registry::default();
+        let metrics = Arc::new(Metrics::register(&mut registry));
+        let limits = Limits::new(&config.limits, Arc::clone(&metrics));
+        Ok(Self {
+            namespaces: config.namespaces(),
+            verifier: Verifier::new(&config.auth).map_err(EdgeError::Auth)?,
+            backplane,
+            metrics,
+            registry,
+            limits,
+            draining,
+            changed: Notify::new(),
+            started: Instant::now(),
+            revocations: RwLock::new(Revocations::new()),
+            controls_known: AtomicBool::new(false),
+            connection_serial: AtomicU64::new(0),
+            instance: rand::random(),
+            shards: OnceLock::new(),
+            config,
+        })
+    }
+
+    /// Makes the shards' mailboxes. Once.
+    pub(crate) fn open_mailboxes(&self, count: usize) -> Vec<mpsc::Receiver<Order>> {
+        let (senders, receivers) = (0..count).map(|_| mpsc::channel(ORDERS_MAX)).unzip();
+        // A second call would be a mistake of `run`; the first one's mailboxes stay.
+        let _ = self.shards.set(senders);
+        receivers
+    }
+
+    /// Milliseconds since the start; wraps after 49 days, so differences are taken with `wrapping_sub`.
+    pub(crate) fn clock_ms(&self) -> u32 {
+        u32::try_from(self.started.elapsed().as_millis() & u128::from(u32::MAX)).unwrap_or_default()
+    }
+
+    /// An id that no other connection of the cluster has.
+    pub(crate) fn next_connection_id(&self) -> String {
+        let serial = self.connection_serial.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{:08x}-{serial:x}", self.config.edge.node, self.instance)
+    }
+
+    /// Whether new clients should come here.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.draining.is_cancelled() && self.controls_known.load(Ordering::Relaxed) && self.backplane.is_healthy()
+    }
+
+    /// Whether the token behind `identity` has been withdrawn.
+    pub(crate) fn is_revoked(&self, identity: &Identity) -> bool {
+        let revocations = self.revocations.read().unwrap_or_else(PoisonError::into_inner);
+        !revocations.is_empty() && revocations.is_revoked(identity, now_ms())
+    }
+
+    /// Applies a control; whether connections must be checked for revocation.
+    pub(crate) fn apply(&self, control: &Control) -> bool {
+        let mut revocations = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
+        match control {
+            Control::RevokeToken { jti, expires_at_ms } => revocations.revoke_token(jti, *expires_at_ms),
+            Control::RevokeUser { user, issued_until_s, expires_at_ms } => {
+                revocations.revoke_user(user.clone(), *issued_until_s, *expires_at_ms);
+            }
+            Control::Ban { ip, until_ms } => {
+                self.limits.ban(*ip, *until_ms);
+                return false;
+            }
+            Control::Disconnect { .. } => return false,
+        }
+        true
+    }
+
+    /// Takes the sticky controls as the backplane keeps them, and has every shard check its connections.
+    pub(crate) fn learn(&self, controls: &[Control]) {
+        let mut recheck = false;
+        for control in controls {
+            recheck |= self.apply(control);
+        }
+        self.revocations.write().unwrap_or_else(PoisonError::into_inner).prune(now_ms());
+        self.controls_known.store(true, Ordering::Relaxed);
+        if recheck {
+            self.order_all(|| Order::Recheck);
+        }
+    }
+
+    /// Sends an order to every shard. A shard whose mailbox is full gets it with the next second's round.
+    fn order_all(&self, order: impl Fn() -> Order) {
+        for shard in self.shards.get().into_iter().flatten() {
+            if shard.try_send(order()).is_err() {
+                tracing::warn!("a shard's mailbox is full or closed; the order is repeated within a second");
+            }
+        }
+    }
+
+    /// Closes that user's connections on every shard.
+    pub(crate) fn disconnect(&self, user: &UserId) {
+        self.order_all(|| Order::Disconnect(user.clone()));
+    }
+
+    /// Counts over all shards.
+    pub(crate) async fn report(&self) -> NodeReport {
+        let mut answers = Vec::new();
+        for shard in self.shards.get().into_iter().flatten() {
+            let (sender, receiver) = oneshot::channel();
+            if shard.send(Order::Report(sender)).await.is_ok() {
+                answers.push(receiver);
+            }
+        }
+        let mut connections = 0;
+        let mut outbox_bytes = 0;
+        let mut pause_us_max = 0;
+        let mut by_channel: HashMap<ChannelName, u64> = HashMap::new();
+        for answer in answers {
+            // A shard that ended meanwhile has nothing to count.
+            let Ok(report) = answer.await else { continue };
+            connections += report.connections;
+            outbox_bytes += report.outbox_bytes;
+            pause_us_max = report.pause_us_max.max(pause_us_max);
+            for (channel, count) in report.subscriptions {
+                *by_channel.entry(channel).or_default() += count;
+            }
+        }
+        self.metrics.outbox_bytes.set(i64::try_from(outbox_bytes).unwrap_or(i64::MAX));
+        self.metrics.loop_pause_us_max.set(i64::try_from(pause_us_max).unwrap_or(i64::MAX));
+        let mut subscriptions: Vec<_> = by_channel.into_iter().collect();
+        subscriptions.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        subscriptions.truncate(REPORT_CHANNELS_MAX);
+        NodeReport { node: self.config.edge.node.clone(), connections, subscriptions, time_ms: now_ms() }
+    }
+}

@@ -1,0 +1,331 @@
+//! What waits for one connection, and in which order it goes.
+//!
+//! Four lanes by priority, the urgent first. A `latest` value waits in a slot per (channel, key): a newer one takes its
+//! place. What the socket has begun to take is on the [`wire`](Outbox::slices) and is never changed again, so little is
+//! moved there at a time once a socket is slow.
+//!
+//! Invariants (held by the property tests):
+//! - Order inside a channel never changes: an entry of a channel in a lane stands before that channel's entries in every
+//!   lower lane. A push therefore first raises what its channel has waiting in lower lanes.
+//! - No two waiting entries of one (channel, key) of a `latest` channel.
+//! - [`Outbox::bytes`] is the sum of what waits, within the budget it was pushed with.
+//!
+//! A lane that is passed over [`PASSED_OVER_MAX`] times goes next, so that no lane starves for ever.
+
+mod lanes;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tickwire_protocol::{ChannelName, Position, Priority, Publication};
+
+use lanes::{Entry, Lanes, Value};
+pub(crate) use wire::SLICES_MAX;
+use wire::Wire;
+
+/// How often a waiting lane is passed over before it goes first once.
+const PASSED_OVER_MAX: u8 = 32;
+/// What an entry costs beside its frame, bytes.
+const ENTRY_BYTES: usize = 64;
+/// A packed frame's body, bytes at most (one larger message goes alone).
+const PACKED_BYTES_MAX: usize = 64 * 1024;
+/// Bytes moved to the wire at a time while the socket takes all.
+const FILL_BYTES: usize = 64 * 1024;
+/// The same after the socket refused some: what is on the wire can be neither overtaken nor replaced.
+const FILL_BYTES_SLOW: usize = 4 * 1024;
+/// What replies may use beyond the budget: a recovery's reply holds a channel's whole history.
+const REPLY_BUDGET_FACTOR: usize = 8;
+
+/// Names a channel of the hub in its connections' outboxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ChannelId(pub(crate) u32);
+
+/// How several messages may share one WebSocket frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// They may not.
+    No,
+    /// As a JSON array.
+    JsonArray,
+    /// `MessagePack` values back to back.
+    Concatenated,
+}
+
+/// What a push did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It waits.
+    Queued,
+    /// It took the place of an older value.
+    Conflated,
+    /// It was dropped: volatile, and over the budget.
+    Dropped,
+    /// It may not be dropped and there is no room: the connection is too slow.
+    Overflow,
+}
+
+/// What must be remembered of an item until it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tag {
+    /// Its channel.
+    pub(crate) channel: ChannelName,
+    /// Where the channel stands for the client once it has this item (event ids of SSE and polling).
+    pub(crate) mark: Option<Position>,
+    /// Critical messages in it, to be marked as delivered.
+    pub(crate) receipts: Vec<Position>,
+}
+
+/// One complete WebSocket frame, and what it belongs to.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    /// Header and body.
+    pub(crate) frame: Bytes,
+    /// See [`Tag`]; most items have none.
+    pub(crate) tag: Option<Box<Tag>>,
+}
+
+impl Item {
+    /// An item without a tag.
+    pub(crate) fn plain(frame: Bytes) -> Self {
+        Self { frame, tag: None }
+    }
+
+    /// The frame without its header.
+    pub(crate) fn body(&self) -> Bytes {
+        self.frame.slice(header_len(&self.frame)..)
+    }
+
+    fn cost(&self) -> usize {
+        self.frame.len() + ENTRY_BYTES
+    }
+}
+
+/// The length of a server frame's header, from its second byte.
+fn header_len(frame: &[u8]) -> usize {
+    match frame.get(1) {
+        Some(126) => 4,
+        Some(127) => 10,
+        Some(_) => 2,
+        None => frame.len(),
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    lanes: Lanes,
+    wire: Wire,
+    /// Cost of what waits in lanes.
+    waiting: usize,
+    /// Cost of waiting replies, a part of `waiting`.
+    replies: usize,
+    /// A ping or pong.
+    control: Option<Bytes>,
+    /// A close frame.
+    last: Option<Bytes>,
+    /// The socket refused bytes since the outbox was last empty.
+    slow: bool,
+}
+
+impl Outbox {
+    /// Bytes that wait, on the wire included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.waiting + self.wire.bytes()
+    }
+
+    /// Bytes of replies that wait: while they are many, no further commands should be read.
+    pub(crate) fn reply_bytes(&self) -> usize {
+        self.replies
+    }
+
+    /// Nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lanes.is_empty() && self.wire.is_empty() && self.control.is_none() && self.last.is_none()
+    }
+
+    /// Appends a reply: it goes before everything that is not yet on the wire, after earlier replies and critical messages.
+    /// `channel` is the one whose later messages must not overtake it.
+    pub(crate) fn push_reply(&mut self, channel: Option<ChannelId>, item: Item, budget: usize) -> Pushed {
+        let cost = item.cost();
+        if self.replies > 0 && self.waiting + cost > budget * REPLY_BUDGET_FACTOR {
+            return Pushed::Overflow;
+        }
+        self.waiting += cost;
+        self.replies += cost;
+        self.lanes.push(0, Entry { channel, is_reply: true, value: Value::Frame(item) });
+        Pushed::Queued
+    }
+
+    /// Appends a message of a `reliable` or `inbox` channel, or anything that must keep its place in its channel.
+    pub(crate) fn push_lossless(
+        &mut self,
+        channel: ChannelId,
+        priority: Priority,
+        item: Item,
+        budget: usize,
+    ) -> Pushed {
+        let cost = item.cost();
+        if self.waiting > 0 && self.waiting - self.replies + cost > budget {
+            return Pushed::Overflow;
+        }
+        self.append(channel, priority, cost, Value::Frame(item));
+        Pushed::Queued
+    }
+
+    /// Appends a message of a `volatile` channel.
+    pub(crate) fn push_volatile(
+        &mut self,
+        channel: ChannelId,
+        priority: Priority,
+        item: Item,
+        budget: usize,
+    ) -> Pushed {
+        match self.push_lossless(channel, priority, item, budget) {
+            Pushed::Overflow => Pushed::Dropped,
+            pushed => pushed,
+        }
+    }
+
+    /// Appends a value of a `latest` channel, or puts it where an older one of its key waits.
+    pub(crate) fn push_latest(
+        &mut self,
+        channel: ChannelId,
+        publication: &Arc<Publication>,
+        item: Item,
+        budget: usize,
+    ) -> Pushed {
+        let cost = item.cost();
+        let lane = publication.priority as usize;
+        if let Some(slot) = self.lanes.find_slot(channel, publication) {
+            self.lanes.raise(channel, lane);
+            let older = self.lanes.replace(slot, publication, item);
+            self.waiting = self.waiting + cost - older;
+            return Pushed::Conflated;
+        }
+        if self.waiting > 0 && self.waiting - self.replies + cost > budget {
+            return Pushed::Overflow;
+        }
+        let slot = self.lanes.new_slot(channel, publication, item);
+        self.append(channel, publication.priority, cost, Value::Slot(slot));
+        Pushed::Queued
+    }
+
+    fn append(&mut self, channel: ChannelId, priority: Priority, cost: usize, value: Value) {
+        let lane = priority as usize;
+        self.lanes.raise(channel, lane);
+        self.waiting += cost;
+        self.lanes.push(lane, Entry { channel: Some(channel), is_reply: false, value });
+    }
+
+    /// Forgets what waits of a channel, the wire excepted.
+    pub(crate) fn purge(&mut self, channel: ChannelId) {
+        self.waiting -= self.lanes.purge(channel);
+    }
+
+    /// Forgets everything but what the socket has begun to take, then `last` (a close frame) goes.
+    pub(crate) fn cut(&mut self, last: Bytes) {
+        self.lanes = Lanes::default();
+        self.waiting = 0;
+        self.replies = 0;
+        self.control = None;
+        self.wire.keep_begun_frame();
+        self.last = Some(last);
+    }
+
+    /// A close frame goes when nothing else waits.
+    pub(crate) fn push_last(&mut self, last: Bytes) {
+        self.last = Some(last);
+    }
+
+    /// A ping or pong goes before what waits; a newer one replaces one that waits.
+    pub(crate) fn push_control(&mut self, control: Bytes) {
+        self.control = Some(control);
+    }
+
+    /// The next item by priority.
+    pub(crate) fn pop(&mut self) -> Option<Item> {
+        let (item, is_reply) = self.lanes.pop()?;
+        let cost = item.cost();
+        self.waiting -= cost;
+        if is_reply {
+            self.replies -= cost;
+        }
+        Some(item)
+    }
+
+    /// Moves waiting items to the wire if that is empty; whether there is something to write.
+    pub(crate) fn fill(&mut self, packing: Packing) -> bool {
+        if !self.wire.is_empty() {
+            return true;
+        }
+        if let Some(control) = self.control.take() {
+            self.wire.push(control, None);
+            self.wire.end_frame();
+            return true;
+        }
+        if self.lanes.is_empty()
+            && let Some(last) = self.last.take()
+        {
+            self.wire.push(last, None);
+            self.wire.end_frame();
+            return true;
+        }
+        let bytes_max = if self.slow { FILL_BYTES_SLOW } else { FILL_BYTES };
+        match packing {
+            Packing::No => self.fill_single(bytes_max),
+            Packing::JsonArray | Packing::Concatenated => self.fill_packed(packing, bytes_max.min(PACKED_BYTES_MAX)),
+        }
+        !self.wire.is_empty()
+    }
+
+    fn fill_single(&mut self, bytes_max: usize) {
+        while self.wire.bytes() < bytes_max && self.wire.has_room() {
+            let Some(item) = self.pop() else { break };
+            self.wire.push(item.frame, item.tag);
+            self.wire.end_frame();
+        }
+    }
+
+    fn fill_packed(&mut self, packing: Packing, bytes_max: usize) {
+        let Some(first) = self.pop() else { return };
+        let mut items = smallvec::SmallVec::<[Item; 16]>::new();
+        let mut bytes = first.frame.len();
+        items.push(first);
+        while bytes < bytes_max && items.len() < wire::PACKED_ITEMS_MAX {
+            let Some(next_len) = self.lanes.peek_len() else { break };
+            if bytes + next_len > PACKED_BYTES_MAX {
+                break;
+            }
+            let Some(item) = self.pop() else { break };
+            bytes += item.frame.len();
+            items.push(item);
+        }
+        self.wire.pack(items, packing);
+    }
+
+    /// What to write next: at most `slices.len()` slices, their number.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
+        self.wire.slices(slices)
+    }
+
+    /// The socket took `written` bytes. Tags of items that are now wholly written are handed to `on_written`.
+    pub(crate) fn advance(&mut self, written: usize, on_written: &mut impl FnMut(Tag)) {
+        self.wire.advance(written, on_written);
+        if self.is_empty() {
+            self.slow = false;
+        }
+    }
+
+    /// The socket would block.
+    pub(crate) fn set_slow(&mut self) {
+        self.slow = true;
+    }
+
+    /// Empty again, to be used for another connection; keeps small allocations.
+    pub(crate) fn is_reusable(&self) -> bool {
+        self.is_empty() && self.lanes.capacity() + self.wire.capacity() <= 256
+    }
+}

@@ -1,0 +1,145 @@
+//! What the socket has begun to take: slices of whole frames, in order, never changed again.
+
+use std::{collections::VecDeque, io::IoSlice};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
+
+use super::{Item, Packing, Tag};
+use crate::framing::outgoing::{DataKind, FrameHeader};
+
+/// Slices that one `writev` takes.
+pub(crate) const SLICES_MAX: usize = 64;
+/// Messages of one packed frame.
+pub(super) const PACKED_ITEMS_MAX: usize = 512;
+/// A body up to this size is copied into its packed frame: cheaper than three more slices.
+const COPIED_BYTES_MAX: usize = 1_024;
+
+#[derive(Debug)]
+struct Segment {
+    bytes: Bytes,
+    /// Written when this segment is.
+    tag: Option<Box<Tag>>,
+    /// The last of its frame.
+    ends_frame: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    segments: VecDeque<Segment>,
+    /// Bytes of the first segment that are written.
+    written: usize,
+    bytes: usize,
+    /// The first segment's frame is begun: at least one byte of it is written.
+    begun: bool,
+}
+
+impl Wire {
+    pub(super) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.segments.capacity()
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.segments.len() < SLICES_MAX
+    }
+
+    pub(super) fn push(&mut self, bytes: Bytes, tag: Option<Box<Tag>>) {
+        self.bytes += bytes.len();
+        self.segments.push_back(Segment { bytes, tag, ends_frame: false });
+    }
+
+    /// What was pushed last completes a frame.
+    pub(super) fn end_frame(&mut self) {
+        if let Some(last) = self.segments.back_mut() {
+            last.ends_frame = true;
+        }
+    }
+
+    /// Drops every frame of which nothing is written yet.
+    pub(super) fn keep_begun_frame(&mut self) {
+        let kept = if self.begun {
+            self.segments.iter().position(|segment| segment.ends_frame).map_or(self.segments.len(), |end| end + 1)
+        } else {
+            0
+        };
+        self.segments.truncate(kept);
+        self.bytes = self.segments.iter().map(|segment| segment.bytes.len()).sum::<usize>() - self.written;
+    }
+
+    /// One frame for all `items`, or just the frame of a single one.
+    pub(super) fn pack(&mut self, items: SmallVec<[Item; 16]>, packing: Packing) {
+        let json = packing == Packing::JsonArray;
+        if items.len() == 1 {
+            for item in items {
+                self.push(item.frame, item.tag);
+                self.end_frame();
+            }
+            return;
+        }
+        let bodies: usize = items.iter().map(|item| item.frame.len() - super::header_len(&item.frame)).sum();
+        let separators = if json { items.len() + 1 } else { 0 };
+        let kind = if json { DataKind::Text } else { DataKind::Binary };
+        let header = FrameHeader::new(kind, bodies + separators);
+        let mut copied = BytesMut::with_capacity(bodies.min(8 * COPIED_BYTES_MAX) + separators + 10);
+        copied.put_slice(header.as_slice());
+        let mut separator = b'[';
+        for item in items {
+            if json {
+                copied.put_u8(separator);
+                separator = b',';
+            }
+            let body = item.body();
+            if body.len() <= COPIED_BYTES_MAX && item.tag.is_none() {
+                copied.put_slice(&body);
+            } else {
+                self.push(copied.split().freeze(), None);
+                self.push(body, item.tag);
+            }
+        }
+        if json {
+            copied.put_u8(b']');
+        }
+        if !copied.is_empty() {
+            self.push(copied.freeze(), None);
+        }
+        self.end_frame();
+    }
+
+    pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut count = 0;
+        for (slice, segment) in slices.iter_mut().zip(&self.segments) {
+            let from = if count == 0 { self.written } else { 0 };
+            *slice = IoSlice::new(&segment.bytes[from..]);
+            count += 1;
+        }
+        count
+    }
+
+    pub(super) fn advance(&mut self, mut written: usize, on_written: &mut impl FnMut(Tag)) {
+        self.bytes -= written.min(self.bytes);
+        self.begun |= written > 0;
+        while let Some(first) = self.segments.front() {
+            let left = first.bytes.len() - self.written;
+            if written < left {
+                self.written += written;
+                return;
+            }
+            written -= left;
+            self.written = 0;
+            let Some(segment) = self.segments.pop_front() else { return };
+            self.begun = !segment.ends_frame || written > 0;
+            if let Some(tag) = segment.tag {
+                on_written(*tag);
+            }
+        }
+        self.begun = false;
+    }
+}

@@ -1,0 +1,274 @@
+//! Answering a subscription: what was missed, joined to what comes live without a hole or a double.
+//!
+//! A newcomer becomes a subscriber in the same step in which its reply is made. The reply holds everything up to the
+//! stream's tail, the stream delivers everything after it; so nothing falls between them. What the store is read for is
+//! cut at the tail or completed from the messages delivered during the read. One read serves all that wait for a channel.
+
+use std::{rc::Rc, sync::Arc};
+
+use tickwire_backplane::{BackplaneError, HISTORY_LIMIT_MAX, History, HistoryQuery, InboxState};
+use tickwire_protocol::{
+    ChannelName, DeliveryClass, Event, Position, Priority, Publication, event::Subscribed, namespace::Policy,
+    time::now_ms,
+};
+
+use crate::{
+    hub::{
+        Hub, Shard,
+        channel::Join,
+        stream::{Next, Status, is_expired},
+    },
+    metrics::reason,
+    outbox::{ChannelId, Tag},
+};
+
+/// Reads for one channel that found the stream elsewhere before its newcomers are refused.
+const READS_MAX: u32 = 5;
+
+/// What a reply says.
+struct Answer {
+    messages: Vec<Arc<Publication>>,
+    recovered: bool,
+}
+
+impl Shard {
+    /// Answers what can be answered from memory, and reads the store for the rest.
+    pub(crate) fn serve_joins(self: &Rc<Self>, id: ChannelId) {
+        let now = now_ms();
+        let mut hub = self.hub.borrow_mut();
+        let Some(channel) = hub.channels.get_mut(id.0 as usize) else { return };
+        if channel.stream.status != Status::Live {
+            return;
+        }
+        let serial = channel.serial;
+        let class = channel.policy.class;
+        let mut rest = Vec::new();
+        for mut join in std::mem::take(&mut channel.joins) {
+            let channel = &hub.channels[id.0 as usize];
+            let answer = match class {
+                DeliveryClass::Inbox => None,
+                DeliveryClass::Latest => Some(Answer { messages: channel.stream.values(now), recovered: false }),
+                DeliveryClass::Volatile if channel.policy.history_count == 0 => Some(Answer::nothing(false)),
+                DeliveryClass::Reliable if join.since.is_none() => Some(Answer::nothing(false)),
+                DeliveryClass::Reliable | DeliveryClass::Volatile => join
+                    .since
+                    .and_then(|since| channel.stream.recent_since(since, now))
+                    .map(|messages| Answer { messages, recovered: true }),
+            };
+            match answer {
+                Some(answer) => self.answer(&mut hub, id, &mut join, answer),
+                None => rest.push(join),
+            }
+        }
+        if rest.is_empty() {
+            return;
+        }
+        let channel = &mut hub.channels[id.0 as usize];
+        if class != DeliveryClass::Inbox && channel.reads > 0 {
+            // The read under way may have begun before them; they wait for the next.
+            channel.joins = rest;
+            return;
+        }
+        channel.reads += 1;
+        channel.set_memory();
+        let target = (id, serial, channel.name.clone(), channel.policy.clone());
+        drop(hub);
+        if class == DeliveryClass::Inbox {
+            tokio::task::spawn_local(Rc::clone(self).read_inbox(target, rest));
+        } else {
+            tokio::task::spawn_local(Rc::clone(self).read_history(target, rest));
+        }
+    }
+
+    async fn read_history(
+        self: Rc<Self>,
+        (id, serial, name, policy): (ChannelId, u32, ChannelName, Policy),
+        mut joins: Vec<Join>,
+    ) {
+        // Someone without a position wants the short history of a volatile channel: then all of it is read.
+        let since = joins.iter().map(|join| join.since).min().flatten();
+        let query = HistoryQuery { since, limit: HISTORY_LIMIT_MAX, reverse: false };
+        for _ in 0..READS_MAX {
+            let read = self.node.backplane.history(&name, &policy, query).await;
+            let mut hub = self.hub.borrow_mut();
+            if hub.channel(id, serial).is_none() {
+                return;
+            }
+            joins = match read {
+                Ok(history) => self.splice(&mut hub, id, joins, &history),
+                Err(error) => {
+                    self.refuse_joins(&mut hub, id, &name, &joins, &error);
+                    Vec::new()
+                }
+            };
+            if joins.is_empty() {
+                drop(hub);
+                break;
+            }
+            drop(hub);
+            tokio::task::yield_now().await;
+        }
+        self.end_read(id, serial, &name, joins);
+    }
+
+    /// Answers each join that the read can be spliced for; returns the others. A read that knows of a newer epoch or of
+    /// messages that did not come also sets the stream's repair going.
+    fn splice(self: &Rc<Self>, hub: &mut Hub, id: ChannelId, joins: Vec<Join>, history: &History) -> Vec<Join> {
+        let now = now_ms();
+        let mut rest = Vec::new();
+        for mut join in joins {
+            match hub.channels[id.0 as usize].stream.splice(join.since, history, now) {
+                Some((messages, recovered)) => self.answer(hub, id, &mut join, Answer { messages, recovered }),
+                None => rest.push(join),
+            }
+        }
+        let channel = &mut hub.channels[id.0 as usize];
+        if channel.stream.on_top(history.top) == Next::Repair {
+            let serial = channel.serial;
+            self.start_repair(channel, id, serial);
+        }
+        rest
+    }
+
+    async fn read_inbox(
+        self: Rc<Self>,
+        (id, serial, name, policy): (ChannelId, u32, ChannelName, Policy),
+        joins: Vec<Join>,
+    ) {
+        let owed = self.node.backplane.inbox(&name, &policy).await;
+        let since = joins.iter().filter_map(|join| join.since).min();
+        let missed = match since {
+            Some(since) => {
+                let query = HistoryQuery { since: Some(since), limit: HISTORY_LIMIT_MAX, reverse: false };
+                Some(self.node.backplane.history(&name, &policy, query).await)
+            }
+            None => None,
+        };
+        let mut hub = self.hub.borrow_mut();
+        if hub.channel(id, serial).is_none() {
+            return;
+        }
+        let mut rest = Vec::new();
+        match (owed, missed.transpose()) {
+            (Ok(owed), Ok(missed)) => {
+                for mut join in joins {
+                    match inbox_answer(&hub, id, &join, &owed, missed.as_ref()) {
+                        Some(answer) => self.answer(&mut hub, id, &mut join, answer),
+                        None => rest.push(join),
+                    }
+                }
+            }
+            (Err(error), _) | (_, Err(error)) => self.refuse_joins(&mut hub, id, &name, &joins, &error),
+        }
+        drop(hub);
+        self.end_read(id, serial, &name, rest);
+    }
+
+    /// A read is over: what it could not serve is refused, what came meanwhile gets the next one.
+    fn end_read(self: &Rc<Self>, id: ChannelId, serial: u32, name: &ChannelName, unserved: Vec<Join>) {
+        let clock_ms = self.node.clock_ms();
+        let mut hub = self.hub.borrow_mut();
+        let Some(channel) = hub.channel(id, serial) else { return };
+        channel.reads -= 1;
+        channel.set_memory();
+        if channel.stream.status == Status::Live {
+            self.refuse_joins(&mut hub, id, name, &unserved, &BackplaneError::Unavailable(None));
+        } else {
+            // The stream is being repaired; they are served when it is live again.
+            channel.joins.extend(unserved);
+        }
+        let channel = &mut hub.channels[id.0 as usize];
+        if channel.is_unused() {
+            channel.idle_since_ms.get_or_insert(clock_ms);
+        }
+        drop(hub);
+        self.serve_joins(id);
+        self.flush_dirty();
+    }
+
+    fn refuse_joins(&self, hub: &mut Hub, id: ChannelId, name: &ChannelName, joins: &[Join], error: &BackplaneError) {
+        for join in joins {
+            self.node.metrics.recoveries.get_or_create(&reason("failed")).inc();
+            self.refuse_join(hub, id, name, join, error);
+        }
+    }
+
+    /// Makes the newcomer a subscriber and says so.
+    fn answer(&self, hub: &mut Hub, id: ChannelId, join: &mut Join, answer: Answer) {
+        let Answer { mut messages, recovered } = answer;
+        let channel = &hub.channels[id.0 as usize];
+        let (name, class) = (channel.name.clone(), channel.policy.class);
+        let position = (channel.policy.history_count > 0).then(|| channel.stream.position());
+        if let Some(options) = &join.options {
+            let choice = crate::hub::channel::Choice::new((**options).clone());
+            messages.retain(|message| choice.wants(message));
+        }
+        if self.admit(hub, id, join).is_none() {
+            return;
+        }
+        if join.since.is_some() {
+            let result = if recovered { "recovered" } else { "history_gone" };
+            self.node.metrics.recoveries.get_or_create(&reason(result)).inc();
+        }
+        let Some(connection) = hub.connection(join.connection) else { return };
+        let is_pull = matches!(connection.sink, crate::connection::Sink::Pull);
+        let receipts: Vec<_> = if class == DeliveryClass::Inbox { critical_positions(&messages) } else { Vec::new() };
+        let tag = (is_pull || !receipts.is_empty()).then(|| Tag { channel: name.clone(), mark: position, receipts });
+        let expires_at_ms = connection
+            .identity()
+            .map(|identity| identity.expires_at_ms)
+            .filter(|&expires_at_ms| expires_at_ms != u64::MAX);
+        let event = Event::Subscribed(Box::new(Subscribed {
+            id: join.id,
+            channel: name,
+            class,
+            position,
+            recovered,
+            messages,
+            expires_at_ms,
+        }));
+        self.reply_in(hub, join.connection, Some(id), &event, tag);
+    }
+}
+
+impl Answer {
+    fn nothing(recovered: bool) -> Self {
+        Self { messages: Vec::new(), recovered }
+    }
+}
+
+fn critical_positions(messages: &[Arc<Publication>]) -> Vec<Position> {
+    messages
+        .iter()
+        .filter(|message| message.priority == Priority::Critical)
+        .filter_map(|message| message.position)
+        .collect()
+}
+
+/// What an inbox owes a newcomer: without `since` all that is owed; with it, critical messages up to `since` once more,
+/// then everything after it. `None`: the stream went on meanwhile and does not remember how.
+fn inbox_answer(hub: &Hub, id: ChannelId, join: &Join, owed: &InboxState, missed: Option<&History>) -> Option<Answer> {
+    let now = now_ms();
+    let stream = &hub.channels[id.0 as usize].stream;
+    let at = stream.position();
+    let (mut messages, recovered, top) = match (join.since, missed) {
+        (Some(since), Some(missed)) => {
+            let (after, recovered) = stream.splice(Some(since), missed, now)?;
+            let is_again = |message: &&Arc<Publication>| {
+                message.priority == Priority::Critical && message.position.is_some_and(|position| position <= since)
+            };
+            let mut messages: Vec<_> = owed.owed.iter().filter(is_again).cloned().collect();
+            messages.extend(after);
+            (messages, recovered, at)
+        }
+        _ => {
+            let up_to_tail = |message: &&Arc<Publication>| message.position.is_some_and(|position| position <= at);
+            (owed.owed.iter().filter(up_to_tail).cloned().collect(), false, owed.top)
+        }
+    };
+    if top < at {
+        messages.extend(stream.recent_since(top, now)?);
+    }
+    messages.retain(|message| !is_expired(message, now));
+    Some(Answer { messages, recovered })
+}

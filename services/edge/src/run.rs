@@ -1,0 +1,201 @@
+//! The node: shards on threads of their own, and what happens once for all of them.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tickwire_backplane::Backplane;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::LocalSet,
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Config, EdgeError, accept,
+    hub::Shard,
+    node::{Node, Order},
+};
+
+/// Connections that the kernel may keep for one listener before they are accepted.
+const BACKLOG: i32 = 4_096;
+/// How often the node reports itself and reads the sticky controls.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// How soon after a change it reports.
+const REPORT_DELAY: Duration = Duration::from_millis(250);
+/// Pause after a failed accept (no file descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Unsent bytes that the kernel takes before a socket counts as full: what waits longer waits in the outbox, where it can
+/// still be overtaken or replaced.
+const NOTSENT_BYTES_MAX: u32 = 16 * 1024;
+
+/// Binds `address` so that all shards can listen there. Fails if another process already does.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    if address.port() != 0 {
+        // SO_REUSEPORT lets a second process of the same user in and would split the clients between two nodes.
+        drop(bind(address, false)?);
+    }
+    bind(address, true)
+}
+
+fn bind(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Serves clients on `listener` (made by [`listen`]) until `shutdown`, then drains. Call it on a multi-thread runtime: the
+/// node's own tasks run there, clients on threads of their own.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    backplane: Arc<dyn Backplane>,
+    shutdown: CancellationToken,
+) -> Result<(), EdgeError> {
+    let address = listener.local_addr().map_err(EdgeError::Listen)?;
+    let node = Arc::new(Node::new(config, backplane, shutdown.clone())?);
+    let mailboxes = node.open_mailboxes(node.config.edge.shard_count());
+    let stop = CancellationToken::new();
+    let mut listeners = vec![listener];
+    for _ in 1..mailboxes.len() {
+        match bind(address, true) {
+            Ok(listener) => listeners.push(listener),
+            // Given a listener without SO_REUSEPORT, its socket is shared instead.
+            Err(_) => listeners.push(listeners[0].try_clone().map_err(EdgeError::Listen)?),
+        }
+    }
+    let mut ended = Vec::new();
+    for (index, (listener, orders)) in listeners.into_iter().zip(mailboxes).enumerate() {
+        ended.push(start_shard(index, Arc::clone(&node), listener, orders, stop.clone())?);
+    }
+    let reporter = tokio::spawn(report(Arc::clone(&node), stop.clone()));
+    let controls = tokio::spawn(read_controls(Arc::clone(&node), stop.clone()));
+    let mut outcome = Ok(());
+    for shard in ended {
+        outcome = shard.await.unwrap_or(Err(EdgeError::ShardPanicked)).and(outcome);
+        // One shard that fails takes the node with it: half a node would look healthy.
+        shutdown.cancel();
+    }
+    stop.cancel();
+    for task in [reporter, controls] {
+        if let Err(error) = task.await {
+            tracing::error!(%error, "a task of the node panicked");
+        }
+    }
+    outcome
+}
+
+type Ended = oneshot::Receiver<Result<(), EdgeError>>;
+
+fn start_shard(
+    index: usize,
+    node: Arc<Node>,
+    listener: TcpListener,
+    orders: mpsc::Receiver<Order>,
+    stop: CancellationToken,
+) -> Result<Ended, EdgeError> {
+    let (sender, ended) = oneshot::channel();
+    let body = move || {
+        let outcome = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(EdgeError::Shard)
+            .and_then(|runtime| LocalSet::new().block_on(&runtime, serve_shard(node, listener, orders, stop)));
+        // The node may have given up waiting.
+        let _ = sender.send(outcome);
+    };
+    thread::Builder::new().name(format!("edge-shard-{index}")).spawn(body).map_err(EdgeError::Shard)?;
+    Ok(ended)
+}
+
+async fn serve_shard(
+    node: Arc<Node>,
+    listener: TcpListener,
+    orders: mpsc::Receiver<Order>,
+    stop: CancellationToken,
+) -> Result<(), EdgeError> {
+    listener.set_nonblocking(true).map_err(EdgeError::Listen)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(EdgeError::Listen)?;
+    let draining = node.draining.clone();
+    let subscriber = node.backplane.subscriber(node.config.edge.signal_queue);
+    let shard = Shard::new(Arc::clone(&node), subscriber.id);
+    let hub = tokio::task::spawn_local(Shard::run(shard.clone(), subscriber.signals, orders, stop.child_token()));
+    tokio::select! {
+        () = accept_all(&shard, listener) => {}
+        () = draining.cancelled() => {}
+    }
+    // New clients are refused by whoever else listens; those here are asked to leave.
+    shard.drain().await;
+    hub.abort();
+    Ok(())
+}
+
+async fn accept_all(shard: &std::rc::Rc<Shard>, listener: tokio::net::TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                if let Err(error) = tune(&stream) {
+                    tracing::debug!(%error, "a socket went away before it was served");
+                    continue;
+                }
+                tokio::task::spawn_local(accept::serve(shard.clone(), stream, peer));
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Batches are made here, so the kernel should not wait for more; and it should not hoard what has grown old.
+fn tune(stream: &tokio::net::TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(NOTSENT_BYTES_MAX)?;
+    Ok(())
+}
+
+/// Tells the backplane that the node lives and what it serves: every second, and soon after a change.
+async fn report(node: Arc<Node>, stop: CancellationToken) {
+    loop {
+        let next = Instant::now() + REPORT_INTERVAL;
+        let report = node.report().await;
+        if let Err(error) = node.backplane.report(report).await {
+            tracing::warn!(%error, "the node could not report itself");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep_until(next) => {}
+            () = async { node.changed.notified().await; tokio::time::sleep(REPORT_DELAY).await } => {}
+        }
+    }
+}
+
+/// Reads the sticky controls: what was said while this node was not there, or could not hear.
+async fn read_controls(node: Arc<Node>, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(REPORT_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = interval.tick() => {}
+        }
+        match node.backplane.controls().await {
+            Ok(controls) => node.learn(&controls),
+            Err(error) => tracing::warn!(%error, "revocations could not be read"),
+        }
+    }
+}
