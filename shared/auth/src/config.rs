@@ -91,6 +91,11 @@ impl Default for AuthConfig {
 }
 
 impl AuthConfig {
+    /// Whether a [`crate::Verifier`] can be made of it: what a service asks before it binds a port.
+    pub fn validate(&self) -> Result<(), AuthError> {
+        crate::Verifier::new(self).map(drop)
+    }
+
     /// Every shared secret with its key in the configuration and its algorithm.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = (&'static str, Algorithm, &Secret)> {
         [

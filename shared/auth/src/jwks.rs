@@ -1,7 +1,10 @@
 //! Public keys fetched from a URL.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -11,7 +14,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use crate::{
-    AuthConfig, AuthError,
+    AuthConfig, AuthError, KeyFetches,
     key::{self, Key, Match, Signed},
 };
 
@@ -36,6 +39,8 @@ pub(crate) struct Jwks {
     stale_max: Duration,
     keys: ArcSwapOption<KeySet>,
     flight: Arc<Mutex<Flight>>,
+    succeeded: AtomicU64,
+    failed: AtomicU64,
 }
 
 struct KeySet {
@@ -98,7 +103,14 @@ impl Jwks {
             stale_max: Duration::from_secs(config.jwks_stale_s_max),
             keys: ArcSwapOption::empty(),
             flight: Arc::default(),
+            succeeded: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
         })))
+    }
+
+    pub(crate) fn fetches(&self) -> KeyFetches {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        KeyFetches { succeeded: read(&self.succeeded), failed: read(&self.failed) }
     }
 
     /// Looks for a key that verifies `signed`, fetching the set where that may help.
@@ -142,7 +154,9 @@ impl Jwks {
         if flight.attempt.is_none_or(|attempt| attempt.at.elapsed() >= interval) {
             let fetch = tokio::spawn(self.clone().fetch(flight));
             // The fetch is a task of its own, so a client that leaves meanwhile cannot cancel it for the others.
-            if fetch.await.is_err() {
+            if let Err(error) = fetch.await
+                && error.is_panic()
+            {
                 tracing::error!("fetching the key set panicked");
             }
         }
@@ -160,6 +174,8 @@ impl Jwks {
     async fn fetch(self: Arc<Self>, mut flight: tokio::sync::OwnedMutexGuard<Flight>) {
         let outcome = self.download().await;
         flight.attempt = Some(Attempt { at: Instant::now(), succeeded: outcome.is_ok() });
+        let count = if outcome.is_ok() { &self.succeeded } else { &self.failed };
+        count.fetch_add(1, Ordering::Relaxed);
         match outcome {
             Ok(keys) => {
                 tracing::debug!(keys = keys.len(), "key set fetched");

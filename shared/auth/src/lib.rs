@@ -33,4 +33,4 @@ pub use jsonwebtoken::Algorithm;
 pub use pattern::{InvalidPattern, Pattern};
 pub use revocation::Revocations;
 pub use secret::Secret;
-pub use verifier::Verifier;
+pub use verifier::{KeyFetches, Verifier};

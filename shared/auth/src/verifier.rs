@@ -12,6 +12,15 @@ use crate::{
     key::{self, Key, Match, Signed},
 };
 
+/// How often a key set was fetched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyFetches {
+    /// With keys as the outcome.
+    pub succeeded: u64,
+    /// Without: no answer, or no usable key in it. Growing, it means that a rotation will not be noticed.
+    pub failed: u64,
+}
+
 /// Verifies tokens. One serves a whole process, from any thread.
 pub struct Verifier {
     keys: Vec<Key>,
@@ -51,6 +60,11 @@ impl Verifier {
         self.check_signature(Signed { algorithm, kid, message: parts.message, signature: parts.signature }).await?;
         let claims: Claims = claims::decode(parts.payload)?;
         claims.into_identity(&self.rules, now_ms())
+    }
+
+    /// Fetches of the key set since the start, for a metric.
+    pub fn key_fetches(&self) -> KeyFetches {
+        self.jwks.as_ref().map(|jwks| jwks.fetches()).unwrap_or_default()
     }
 
     async fn check_signature(&self, signed: Signed<'_>) -> Result<(), AuthError> {

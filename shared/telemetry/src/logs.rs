@@ -49,7 +49,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Why telemetry cannot be set up. All but the last are faults of the configuration.
+/// Why telemetry cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// `log_filter` is no filter.
@@ -67,6 +67,13 @@ pub enum InitError {
     /// Logging was set up before in this process.
     #[error("logging is set up already")]
     Twice(#[source] tracing_subscriber::util::TryInitError),
+}
+
+impl InitError {
+    /// Whether the configuration is at fault: the service ends with exit code 64.
+    pub const fn is_config(&self) -> bool {
+        matches!(self, Self::Filter(_) | Self::SampleRatio | Self::Endpoint(_))
+    }
 }
 
 /// Keeps telemetry alive; dropping it sends what traces are left (for at most five seconds).

@@ -198,6 +198,9 @@ async fn an_outage_keeps_known_keys_and_says_unavailable_for_others() {
     let unknown = verifier.verify(&token("b", Algorithm::RS256, OTHER_RSA.0)).await;
     assert_eq!(unknown, Err(AuthError::KeysUnavailable));
     assert!(verifier.verify(&good).await.is_ok(), "known keys outlive the outage");
+    let fetches = verifier.key_fetches();
+    assert_eq!(fetches.succeeded, 1);
+    assert!(fetches.failed >= 2, "{fetches:?}");
 }
 
 #[tokio::test]

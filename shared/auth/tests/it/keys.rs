@@ -152,7 +152,8 @@ fn unusable_configurations_are_refused_with_their_key_and_without_its_value() {
         assert!(!error.to_string().contains("short-secret"));
         assert!(error.is_config());
     }
-    let error = Verifier::new(&AuthConfig::default()).unwrap_err();
+    assert_eq!(config().validate(), Ok(()));
+    let error = AuthConfig::default().validate().unwrap_err();
     assert_eq!(error, AuthError::NoKeys);
     assert!(error.to_string().contains("TICKWIRE_AUTH__HS256_SECRET"));
 }
