@@ -30,6 +30,7 @@ pub use channel::ChannelName;
 pub use class::{DeliveryClass, Priority};
 pub use code::{CloseCode, ErrorCode};
 pub use command::{Command, Request, SubscriptionRequest};
+pub use dialect::Dialect;
 pub use event::Event;
 pub use position::Position;
 pub use publication::Publication;

@@ -171,11 +171,12 @@ fn with_options(
     options: &Fields<'_>,
     limits: &DecodeLimits,
 ) -> Result<SubscriptionRequest, Malformed> {
-    const RATE: &str = "a number greater than 0";
-    let max_rate: Option<f64> = options.optional("maxRate", RATE)?;
-    if max_rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
-        return Err(Malformed::new(format!("`maxRate` must be {RATE}")));
-    }
+    // The standard library reads to the nearest double; serde_json, as built here, may be off by one bit.
+    let rate = |value: &RawValue| value.get().parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
+    let max_rate = match options.given("maxRate").map(rate) {
+        Some(None) => return Err(Malformed::new("`maxRate` must be a number greater than 0")),
+        given => given.flatten(),
+    };
     let keys: Option<Vec<String>> = options.optional("keys", "a list of strings")?;
     Ok(SubscriptionRequest {
         channel,

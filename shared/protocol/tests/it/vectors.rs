@@ -1,0 +1,172 @@
+//! The files in `vectors/`, in both directions.
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use tickwire_protocol::{
+    Command, DeliveryClass, Dialect, RawJson, Request,
+    codec::{DecodeLimits, Decoded, Malformed, decode_events, encode_requests},
+    filter::Filter,
+    publication::Tags,
+    signature,
+};
+
+use crate::sample;
+
+#[derive(Deserialize)]
+struct File<T> {
+    cases: Vec<T>,
+}
+
+fn cases<T: DeserializeOwned>(name: &str) -> Vec<T> {
+    let path = format!("{}/vectors/{name}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).expect(&path);
+    serde_json::from_str::<File<T>>(&text).expect(&path).cases
+}
+
+#[derive(Deserialize)]
+struct CommandCase {
+    name: String,
+    dialect: String,
+    json: Option<String>,
+    msgpack: Option<String>,
+    #[serde(default)]
+    canonical: bool,
+    expect: Vec<Value>,
+}
+
+/// As the vectors write it: the canonical native form, refused channels beside it.
+fn normal(request: Request) -> Value {
+    fn split<T>(channels: &mut Vec<Result<T, tickwire_protocol::command::BadChannel>>) -> Vec<String> {
+        let refused =
+            channels.iter().filter_map(|channel| channel.as_ref().err().map(|bad| bad.name.clone())).collect();
+        channels.retain(Result::is_ok);
+        refused
+    }
+    let Request { id, mut command } = request;
+    let refused = match &mut command {
+        Command::Subscribe { channels } => split(channels),
+        Command::Unsubscribe { channels } => split(channels),
+        Command::Presence { channel: Err(bad) } => vec![std::mem::take(&mut bad.name)],
+        _ => Vec::new(),
+    };
+    let frame = encode_requests(false, &[Request { id, command }]);
+    let mut request: Value = serde_json::from_slice(&frame).expect("JSON");
+    if request["channel"] == "" {
+        request.as_object_mut().expect("a map").remove("channel");
+    }
+    if refused.is_empty() { json!({ "request": request }) } else { json!({ "request": request, "refused": refused }) }
+}
+
+fn outcome(decoded: Decoded) -> Vec<Value> {
+    let entry = |result: Result<Request, Malformed>| match result {
+        Ok(request) => normal(request),
+        Err(malformed) => json!({ "malformed": { "id": malformed.id } }),
+    };
+    decoded.into_iter().map(entry).collect()
+}
+
+#[test]
+fn commands_are_read_as_the_vectors_say() {
+    let limits = DecodeLimits::default();
+    for case in cases::<CommandCase>("commands.json") {
+        let (text, binary) = match case.dialect.as_str() {
+            "native" => (Dialect::Json, Some(Dialect::MsgPack)),
+            "upper" => (Dialect::Upper, None),
+            "grekko" => (Dialect::Grekko, None),
+            other => panic!("{}: dialect {other}", case.name),
+        };
+        if let Some(json) = &case.json {
+            let decoded = text.decode(json.as_bytes(), &limits);
+            if case.canonical {
+                let request = decoded[0].clone().expect(&case.name);
+                let requests = std::slice::from_ref(&request);
+                assert_eq!(String::from_utf8_lossy(&encode_requests(false, requests)), *json, "{}", case.name);
+                assert_eq!(Some(hex::encode(encode_requests(true, requests))), case.msgpack, "{}", case.name);
+            }
+            assert_eq!(outcome(decoded), case.expect, "{}, JSON", case.name);
+        }
+        if let (Some(msgpack), Some(dialect)) = (&case.msgpack, binary) {
+            let decoded = dialect.decode(&hex::decode(msgpack).expect("hex"), &limits);
+            assert_eq!(outcome(decoded), case.expect, "{}, MessagePack", case.name);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct EventCase {
+    name: String,
+    json: String,
+    msgpack: String,
+    upper: String,
+    grekko: String,
+    class: Option<DeliveryClass>,
+    signature: Option<String>,
+}
+
+#[test]
+fn events_are_written_and_read_as_the_vectors_say() {
+    for case in cases::<EventCase>("events.json") {
+        let name = &case.name;
+        let seen = decode_events(false, case.json.as_bytes()).expect(name);
+        assert_eq!(decode_events(true, &hex::decode(&case.msgpack).expect(name)).as_ref(), Ok(&seen), "{name}");
+        let event = sample::event(seen[0].clone(), case.class, case.signature.as_deref());
+        let text = |dialect: Dialect| String::from_utf8(dialect.encode(&event).expect(name).to_vec()).expect(name);
+        assert_eq!(text(Dialect::Json), case.json, "{name}");
+        assert_eq!(hex::encode(Dialect::MsgPack.encode(&event).expect(name)), case.msgpack, "{name}");
+        assert_eq!(text(Dialect::Grekko), case.grekko, "{name}");
+        let upper = text(Dialect::Upper);
+        let frame: Value = serde_json::from_str(&upper).expect(name);
+        let timestamp = frame["timestamp"].as_str().expect(name);
+        assert_eq!(upper, case.upper.replace("<now>", timestamp), "{name}");
+    }
+}
+
+#[derive(Deserialize)]
+struct FilterCase {
+    filter: String,
+    #[serde(default)]
+    tags: Tags,
+    matches: Option<bool>,
+    error: Option<Place>,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    at: usize,
+}
+
+#[test]
+fn filters_match_as_the_vectors_say() {
+    for case in cases::<FilterCase>("filters.json") {
+        match Filter::parse(&case.filter) {
+            Ok(filter) => assert_eq!(Some(filter.matches(&case.tags)), case.matches, "{}", case.filter),
+            Err(error) => assert_eq!(Some(error.at), case.error.map(|place| place.at), "{}", case.filter),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct SignatureCase {
+    key: String,
+    channel: String,
+    timestamp: u64,
+    data: String,
+    canonical: String,
+    signature: String,
+}
+
+#[test]
+fn signatures_are_as_the_vectors_say() {
+    for case in cases::<SignatureCase>("signatures.json") {
+        let (key, channel) = (case.key.as_bytes(), sample::channel(&case.channel));
+        let data = RawJson::parse(case.data).expect("JSON");
+        assert_eq!(hex::encode(signature::canonical_bytes(&channel, case.timestamp, &data)), case.canonical);
+        assert_eq!(signature::sign(key, &channel, case.timestamp, &data), case.signature);
+        assert!(signature::verify(key, &channel, case.timestamp, &data, &case.signature));
+        assert!(signature::verify(key, &channel, case.timestamp, &data, &case.signature.to_uppercase()));
+        let other = case.timestamp.wrapping_add(1);
+        assert!(!signature::verify(key, &channel, other, &data, &case.signature));
+        assert!(!signature::verify(key, &channel, case.timestamp, &data, &case.signature[1..]));
+        assert!(!signature::verify(b"another key", &channel, case.timestamp, &data, &case.signature));
+    }
+}
