@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! tickwire_backplane::conformance_tests!(cluster); // where `async fn cluster() -> Nodes`
+//! tickwire_backplane::conformance_tests!(together cluster); // one test of all claims at once: a store that starts slowly
 //! ```
 //!
 //! Claims use channel, user and node names of their own, so they may share a store and run side by side. Nothing outside
@@ -46,11 +47,13 @@ impl Nodes {
     }
 }
 
-/// Makes a test of each claim; the argument names an `async fn() -> Nodes`.
+/// Makes a test of each claim, or with `together` one of all; the argument names an `async fn() -> Nodes`.
 #[macro_export]
 macro_rules! conformance_tests {
-    ($cluster:path) => {
-        $crate::conformance_tests! { @tests $cluster:
+    ($cluster:path) => { $crate::conformance_tests! { @list tests $cluster } };
+    (together $cluster:path) => { $crate::conformance_tests! { @list together $cluster } };
+    (@list $form:ident $cluster:path) => {
+        $crate::conformance_tests! { @$form $cluster:
             bus::a_full_queue_is_announced_once,
             bus::a_signal_reaches_every_subscriber_of_the_channel,
             bus::a_subscription_during_publishing_misses_nothing,
@@ -117,6 +120,23 @@ macro_rules! conformance_tests {
             $crate::conformance::$module::$claim(&nodes).await;
         }
     )* };
+    (@together $cluster:path: $($module:ident::$claim:ident),* $(,)?) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn every_claim_of_the_suite_holds() {
+            let nodes: std::sync::Arc<$crate::conformance::Nodes> = std::sync::Arc::new($cluster().await);
+            let claims = [ $( (stringify!($module::$claim), tokio::spawn({
+                let nodes = std::sync::Arc::clone(&nodes);
+                async move { $crate::conformance::$module::$claim(&nodes).await }
+            })) ),* ];
+            let mut broken = Vec::new();
+            for (claim, task) in claims {
+                if task.await.is_err() {
+                    broken.push(claim);
+                }
+            }
+            assert!(broken.is_empty(), "broken: {broken:?}");
+        }
+    };
 }
 
 fn unique(prefix: &str) -> String {

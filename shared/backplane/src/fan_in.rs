@@ -109,6 +109,12 @@ impl FanIn {
         Added::Joined
     }
 
+    /// Whether `subscriber` receives what is delivered to `channel`.
+    pub fn has(&self, subscriber: SubscriberId, channel: &str) -> bool {
+        let seats = self.read();
+        seats.by_channel.get(channel).is_some_and(|present| present.iter().any(|seat| seat.id == subscriber))
+    }
+
     /// Ends it; true if nobody wants `channel` any more (and somebody did).
     pub fn remove(&self, subscriber: SubscriberId, channel: &ChannelName) -> bool {
         let mut seats = self.write();

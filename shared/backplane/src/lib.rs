@@ -22,6 +22,7 @@ pub mod memory;
 mod preferences;
 pub mod redis;
 pub mod tail;
+pub mod testing;
 
 pub use fan_in::FanIn;
 pub use tail::{Tail, TailAction};
@@ -399,6 +400,9 @@ pub enum BackplaneError {
     /// [`Backplane::subscribe`] named a subscriber that does not exist (any more).
     #[error("no such subscriber")]
     UnknownSubscriber,
+    /// A setting that cannot be used; the text names it and shows no secret.
+    #[error("{0}")]
+    Config(String),
     /// The store said something this version does not understand.
     #[error("the backplane answered unexpectedly: {0}")]
     Unexpected(String),

@@ -1,1 +1,203 @@
-//! On Redis.
+//! On Redis: one server, a master that Sentinels watch, or a cluster.
+//!
+//! Reading order: [`keys`] (where things lie), `functions/*.lua` (what happens atomically), [`core`] (how a call is made),
+//! [`publish`], [`read`], [`fleet`] and [`presence`] (the calls), [`intake`] (what pub/sub brings), [`supervisor`] (keeping it
+//! all connected).
+//!
+//! What holds here beyond the trait:
+//! - **An epoch belongs to the server that numbers.** After a failover or a restart, clean or not, channels open a new epoch
+//!   at their next use, since nobody can tell whether the last writes survived. Clients see a reset, never a silent skip.
+//!   With an append-only file a restart keeps what inboxes owe, owners, preferences, values and sticky orders.
+//! - **Nothing here waits without a bound.** A call fails within 2 s; while no connection exists, at once.
+//! - **Memory policy.** The server must not evict (`maxmemory-policy noeviction`): an evicted inbox would be forgotten debt.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use tickwire_protocol::{ChannelName, Position, RawJson, UserId, namespace::Policy};
+use tokio::task::JoinHandle;
+
+use crate::{
+    Alert, AlertId, Backplane, BackplaneError, Control, History, HistoryQuery, InboxState, NodeReport, Presence,
+    PresenceChange, Publish, Published, Snapshot, Subscriber, SubscriberId, fan_in::FanInStats,
+};
+
+mod config;
+mod core;
+mod error;
+mod fleet;
+mod functions;
+mod intake;
+mod interest;
+mod keys;
+mod link;
+mod presence;
+mod publish;
+mod read;
+mod reply;
+mod stats;
+mod supervisor;
+mod topology;
+
+use self::core::Core;
+pub use config::{PARTITIONS_MAX, RedisConfig};
+pub use stats::Stats;
+
+/// How often a starting process looks whether it is connected.
+const READY_POLL: std::time::Duration = std::time::Duration::from_millis(10);
+
+/// The backplane of a cluster. Dropping it closes its connections.
+pub struct RedisBackplane {
+    core: Arc<Core>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl RedisBackplane {
+    /// Connects, and returns once every connection is proved by a canary. Fails when that takes longer than
+    /// [`RedisConfig::connect_timeout_s`], with the last cause. Afterwards lost connections are made again for ever. Call it
+    /// on a tokio runtime that outlives the backplane.
+    pub async fn connect(config: RedisConfig) -> Result<Arc<Self>, BackplaneError> {
+        let timeout = config.connect_timeout();
+        let core = Arc::new(Core::new(config)?);
+        let failure: Arc<Mutex<Option<BackplaneError>>> = Arc::default();
+        let report = {
+            let failure = Arc::clone(&failure);
+            move |error| *failure.lock().unwrap_or_else(PoisonError::into_inner) = error
+        };
+        let tasks = [
+            tokio::spawn(supervisor::supervise(Arc::clone(&core), report)),
+            tokio::spawn(supervisor::upkeep(Arc::clone(&core))),
+        ];
+        let backplane = Arc::new(Self { core, tasks });
+        let ready = async {
+            while !backplane.is_healthy() {
+                tokio::time::sleep(READY_POLL).await;
+            }
+        };
+        match tokio::time::timeout(timeout, ready).await {
+            Ok(()) => Ok(backplane),
+            Err(elapsed) => {
+                let failure = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+                Err(failure.unwrap_or_else(|| error::unavailable(elapsed)))
+            }
+        }
+    }
+
+    /// Counters, for metrics.
+    pub fn stats(&self) -> Stats {
+        self.core.counters.read()
+    }
+
+    /// Counters of its subscribers' queues, for metrics.
+    pub fn fan_in_stats(&self) -> FanInStats {
+        self.core.interest.fan_in().stats()
+    }
+}
+
+impl std::fmt::Debug for RedisBackplane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisBackplane").field("config", &self.core.config).finish_non_exhaustive()
+    }
+}
+
+impl Drop for RedisBackplane {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+#[async_trait]
+impl Backplane for RedisBackplane {
+    async fn publish(&self, publish: Publish) -> Result<Published, BackplaneError> {
+        let mut results = self.core.publish_all(&[publish]).await;
+        results.pop().unwrap_or_else(|| Err(error::unexpected("no answer")))
+    }
+
+    async fn publish_batch(&self, batch: Vec<Publish>) -> Vec<Result<Published, BackplaneError>> {
+        self.core.publish_all(&batch).await
+    }
+
+    fn subscriber(&self, capacity: usize) -> Subscriber {
+        self.core.interest.fan_in().subscriber(capacity)
+    }
+
+    async fn subscribe(
+        &self,
+        subscriber: SubscriberId,
+        channels: &[(ChannelName, Policy)],
+    ) -> Result<Vec<Position>, BackplaneError> {
+        self.core.subscribe(subscriber, channels).await
+    }
+
+    fn unsubscribe(&self, subscriber: SubscriberId, channels: &[ChannelName]) {
+        self.core.tell(self.core.interest.remove(subscriber, channels));
+    }
+
+    async fn history(
+        &self,
+        channel: &ChannelName,
+        policy: &Policy,
+        query: HistoryQuery,
+    ) -> Result<History, BackplaneError> {
+        self.core.history(channel, policy, query).await
+    }
+
+    async fn snapshot(&self, channel: &ChannelName, policy: &Policy) -> Result<Snapshot, BackplaneError> {
+        self.core.snapshot(channel, policy).await
+    }
+
+    async fn inbox(&self, channel: &ChannelName, policy: &Policy) -> Result<InboxState, BackplaneError> {
+        self.core.inbox(channel, policy).await
+    }
+
+    async fn acknowledge(&self, channel: &ChannelName, positions: &[Position]) -> Result<(), BackplaneError> {
+        self.core.acknowledge(channel, positions).await
+    }
+
+    async fn delivered(&self, channel: &ChannelName, positions: &[Position]) -> Result<(), BackplaneError> {
+        self.core.delivered(channel, positions).await
+    }
+
+    async fn alert(&self, id: &AlertId) -> Result<Option<Alert>, BackplaneError> {
+        self.core.alert(id).await
+    }
+
+    async fn owner(&self, channel: &ChannelName) -> Result<Option<UserId>, BackplaneError> {
+        self.core.owner(channel).await
+    }
+
+    async fn preferences(&self, user: &UserId, merge: Option<&RawJson>) -> Result<RawJson, BackplaneError> {
+        self.core.preferences(user, merge).await
+    }
+
+    async fn control(&self, control: Control) -> Result<(), BackplaneError> {
+        self.core.control(&control).await
+    }
+
+    async fn controls(&self) -> Result<Vec<Control>, BackplaneError> {
+        self.core.controls().await
+    }
+
+    async fn report(&self, report: NodeReport) -> Result<(), BackplaneError> {
+        self.core.report(&report).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeReport>, BackplaneError> {
+        self.core.nodes().await
+    }
+
+    async fn presence_change(&self, node: &str, changes: &[PresenceChange]) -> Result<(), BackplaneError> {
+        self.core.presence_change(node, changes).await;
+        Ok(())
+    }
+
+    async fn presence(&self, channel: &ChannelName) -> Result<Presence, BackplaneError> {
+        self.core.presence(channel).await
+    }
+
+    fn is_healthy(&self) -> bool {
+        self.core.is_healthy()
+    }
+}

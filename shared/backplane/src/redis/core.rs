@@ -1,0 +1,294 @@
+//! What all parts of the Redis backplane share, and how each of its calls is made.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use futures_util::future::try_join_all;
+use redis::{Cmd, RedisError, Value};
+use tickwire_protocol::{ChannelName, Position, namespace::Policy};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::{
+    config::RedisConfig,
+    error::{self, from_redis, unavailable, unexpected},
+    functions,
+    interest::{Interest, Numbered},
+    keys::{Keys, Kind},
+    link::{CALL_DEADLINE, Lane, Link},
+    presence::Ledger,
+    reply,
+    stats::Counters,
+    topology::Topology,
+};
+use crate::{BackplaneError, SubscriberId};
+
+/// Channels that one call asks the tops of: bounds how long it keeps the store busy (about 1.5 µs each).
+const TOPS_BATCH: usize = 256;
+/// Pause before an errand is brought to a subscriber connection that is being dialled.
+const ERRAND_RETRY: Duration = Duration::from_millis(50);
+
+/// State shared by the backplane's face, its supervisor and its subscriber connections.
+pub(super) struct Core {
+    pub(super) config: RedisConfig,
+    pub(super) topology: Topology,
+    pub(super) keys: Keys,
+    pub(super) counters: Counters,
+    pub(super) interest: Interest,
+    pub(super) ledger: Ledger,
+    pub(super) health: Health,
+    /// Empty while it is dialled: calls then fail at once.
+    pub(super) link: ArcSwapOption<Link>,
+    /// Tells the supervisor that the link is of no use any more.
+    pub(super) link_lost: Notify,
+    /// By partition, the subscriber connection that serves it.
+    errands: Mutex<Vec<Option<mpsc::Sender<Errand>>>>,
+}
+
+/// Asks a subscriber connection to make its subscriptions of `channels` what the registry says.
+#[derive(Debug)]
+pub(super) struct Errand {
+    pub(super) channels: Vec<ChannelName>,
+    /// Told when it is so; dropped when the connection is lost first.
+    pub(super) done: Option<oneshot::Sender<()>>,
+}
+
+/// Whether the data plane works.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    /// Subscriber connections that should be.
+    pub(super) planned: AtomicUsize,
+    /// Those whose last canary came back.
+    pub(super) live: AtomicUsize,
+    /// Counts errands that found a full queue: each connection then compares all it holds with the registry.
+    pub(super) missed_errands: AtomicU64,
+}
+
+impl Core {
+    pub(super) fn new(config: RedisConfig) -> Result<Self, BackplaneError> {
+        config.validate()?;
+        let keys = Keys::new(config.partitions);
+        Ok(Self {
+            topology: Topology::new(&config)?,
+            errands: Mutex::new(vec![None; keys.partitions()]),
+            keys,
+            config,
+            counters: Counters::default(),
+            interest: Interest::default(),
+            ledger: Ledger::default(),
+            health: Health::default(),
+            link: ArcSwapOption::empty(),
+            link_lost: Notify::new(),
+        })
+    }
+
+    /// The command that broadcasts.
+    pub(super) fn broadcast(&self) -> &'static str {
+        if self.topology.is_cluster() { "SPUBLISH" } else { "PUBLISH" }
+    }
+
+    pub(super) fn is_healthy(&self) -> bool {
+        let planned = self.health.planned.load(Ordering::Relaxed);
+        planned > 0 && self.health.live.load(Ordering::Relaxed) == planned && self.link.load().is_some()
+    }
+
+    /// One call, within the deadline.
+    pub(super) async fn call(&self, lane: Lane, command: Cmd) -> Result<Value, BackplaneError> {
+        let answers = self.call_all(lane, vec![command]).await?;
+        answers.into_iter().next().ok_or_else(|| unexpected("no answer"))?.map_err(from_redis)
+    }
+
+    /// Several calls in one go, within the deadline; in a cluster all of one partition.
+    pub(super) async fn call_all(
+        &self,
+        lane: Lane,
+        commands: Vec<Cmd>,
+    ) -> Result<Vec<Result<Value, RedisError>>, BackplaneError> {
+        self.within_deadline(async {
+            let link = self.link.load_full().ok_or_else(|| unavailable("no connection to Redis"))?;
+            let mut answers = self.watch(&link, link.send(lane, &commands).await)?;
+            let is_missing =
+                |answer: &Result<Value, RedisError>| answer.as_ref().is_err_and(error::is_function_missing);
+            let missing: Vec<usize> = (0..answers.len()).filter(|&at| is_missing(&answers[at])).collect();
+            if missing.is_empty() {
+                return Ok(answers);
+            }
+            // A server that came up empty, or a master that joined. Nothing of the missing calls took effect.
+            self.load_functions(&link).await?;
+            let again: Vec<Cmd> = missing.iter().map(|&at| commands[at].clone()).collect();
+            let repeated = self.watch(&link, link.send(lane, &again).await)?;
+            for (at, answer) in missing.into_iter().zip(repeated) {
+                answers[at] = answer;
+            }
+            Ok(answers)
+        })
+        .await
+    }
+
+    async fn load_functions(&self, link: &Link) -> Result<(), BackplaneError> {
+        Counters::add(&self.counters.function_loads, 1);
+        link.load_functions().await.map_err(from_redis)
+    }
+
+    /// Lets the supervisor know where an answer says that the link is lost. A cluster's connections find lost masters anew
+    /// by themselves, and giving them up for one master would disturb the others.
+    fn watch(
+        &self,
+        link: &Arc<Link>,
+        answers: Result<Vec<Result<Value, RedisError>>, RedisError>,
+    ) -> Result<Vec<Result<Value, RedisError>>, BackplaneError> {
+        let lost = match &answers {
+            Ok(answers) => answers.iter().any(|answer| answer.as_ref().is_err_and(error::is_connection_lost)),
+            Err(error) => error::is_connection_lost(error),
+        };
+        if lost && !self.topology.is_cluster() {
+            self.give_up(link);
+        }
+        answers.map_err(from_redis)
+    }
+
+    /// Lets go of the link, unless another took its place already.
+    pub(super) fn give_up(&self, link: &Arc<Link>) {
+        let current = self.link.compare_and_swap(&Some(Arc::clone(link)), None);
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {
+            self.link_lost.notify_one();
+        }
+    }
+
+    pub(super) async fn within_deadline<T>(
+        &self,
+        work: impl Future<Output = Result<T, BackplaneError>>,
+    ) -> Result<T, BackplaneError> {
+        match tokio::time::timeout(CALL_DEADLINE, work).await {
+            Ok(result) => result,
+            Err(elapsed) => {
+                Counters::add(&self.counters.timeouts, 1);
+                Err(unavailable(elapsed))
+            }
+        }
+    }
+
+    /// The newest position of each channel, in order; opens an epoch where there is none.
+    pub(super) async fn tops(&self, channels: &[Numbered]) -> Result<Vec<Position>, BackplaneError> {
+        let mut by_partition: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (at, (channel, _)) in channels.iter().enumerate() {
+            by_partition.entry(self.keys.partition(channel.as_str())).or_default().push(at);
+        }
+        let calls = by_partition.into_iter().map(|(partition, places)| async move {
+            let commands = places.chunks(TOPS_BATCH).map(|chunk| self.tops_call(channels, chunk)).collect();
+            let mut positions = Vec::with_capacity(places.len());
+            for answer in self.call_all(Lane::Shared(partition), commands).await? {
+                for position in reply::array(answer.map_err(from_redis)?)? {
+                    positions.push(reply::position(position)?);
+                }
+            }
+            if positions.len() == places.len() {
+                Ok(places.into_iter().zip(positions))
+            } else {
+                Err(unexpected("fewer tops than channels"))
+            }
+        });
+        let mut tops = vec![Position::new(0, 0); channels.len()];
+        for (at, position) in try_join_all(calls).await?.into_iter().flatten() {
+            tops[at] = position;
+        }
+        Counters::add(&self.counters.tops, channels.len());
+        Ok(tops)
+    }
+
+    fn tops_call(&self, channels: &[Numbered], places: &[usize]) -> Cmd {
+        let chosen = || places.iter().map(|&at| &channels[at]);
+        let keys: Vec<String> = chosen()
+            .flat_map(|(channel, _)| [Kind::Meta, Kind::Stream].map(|kind| self.keys.of(kind, channel.as_str())))
+            .collect();
+        let mut command = functions::call("tops", &keys);
+        for (_, ttl_s) in chosen() {
+            command.arg(ttl_s);
+        }
+        command
+    }
+
+    pub(super) async fn subscribe(
+        &self,
+        subscriber: SubscriberId,
+        channels: &[(ChannelName, Policy)],
+    ) -> Result<Vec<Position>, BackplaneError> {
+        let new = self.interest.add(subscriber, channels, |channel| self.keys.partition(channel))?;
+        let (places, numbered) = Interest::numbered(channels);
+        let asked = async {
+            self.reach(channels.iter().map(|(channel, _)| channel.clone()).collect()).await?;
+            self.tops(&numbered).await
+        };
+        match self.within_deadline(asked).await {
+            Ok(positions) => {
+                let mut tops = vec![Position::new(0, 0); channels.len()];
+                for (at, position) in places.into_iter().zip(positions) {
+                    tops[at] = position;
+                }
+                Ok(tops)
+            }
+            Err(error) => {
+                self.tell(self.interest.remove(subscriber, &new));
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until the subscriber connections hold what the registry says of `channels`.
+    async fn reach(&self, channels: Vec<ChannelName>) -> Result<(), BackplaneError> {
+        let errands = self.by_partition(channels).into_iter().map(|(partition, channels)| async move {
+            loop {
+                if let Some(sender) = self.route(partition) {
+                    let (done, heard) = oneshot::channel();
+                    let errand = Errand { channels: channels.clone(), done: Some(done) };
+                    if sender.send(errand).await.is_ok() && heard.await.is_ok() {
+                        return Ok(());
+                    }
+                }
+                tokio::time::sleep(ERRAND_RETRY).await;
+            }
+        });
+        try_join_all(errands).await.map(drop)
+    }
+
+    /// The same without waiting; what finds a full queue is reconciled by the connection's next round.
+    pub(super) fn tell(&self, channels: Vec<ChannelName>) {
+        for (partition, channels) in self.by_partition(channels) {
+            let told =
+                self.route(partition).is_some_and(|sender| sender.try_send(Errand { channels, done: None }).is_ok());
+            if !told {
+                self.health.missed_errands.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// From now on errands of `partitions` go to `sender`.
+    pub(super) fn set_route(&self, partitions: &[usize], sender: &mpsc::Sender<Errand>) {
+        let mut errands = self.errands();
+        for &partition in partitions {
+            errands[partition] = Some(sender.clone());
+        }
+    }
+
+    fn route(&self, partition: usize) -> Option<mpsc::Sender<Errand>> {
+        self.errands()[partition].clone()
+    }
+
+    fn errands(&self) -> MutexGuard<'_, Vec<Option<mpsc::Sender<Errand>>>> {
+        self.errands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn by_partition(&self, channels: Vec<ChannelName>) -> BTreeMap<usize, Vec<ChannelName>> {
+        let mut by_partition: BTreeMap<usize, Vec<ChannelName>> = BTreeMap::new();
+        for channel in channels {
+            by_partition.entry(self.keys.partition(channel.as_str())).or_default().push(channel);
+        }
+        by_partition
+    }
+}

@@ -1,0 +1,58 @@
+//! The Redis Functions, and calls of them.
+//!
+//! The library's name carries a hash of its source, and so do its functions' names (Redis has one name space for all
+//! libraries). Two builds with different functions therefore run side by side on one store during a rolling deploy, and
+//! loading the same source twice changes nothing.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, ToRedisArgs};
+
+use super::keys::fnv1a;
+
+/// In order: each part may use the locals of those before it.
+const PARTS: [&str; 5] = [
+    include_str!("functions/channel.lua"),
+    include_str!("functions/publish.lua"),
+    include_str!("functions/read.lua"),
+    include_str!("functions/inbox.lua"),
+    include_str!("functions/fleet.lua"),
+];
+
+static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
+    let body = PARTS.concat();
+    let prefix = format!("tickwire_{:016x}_", fnv1a(body.as_bytes()));
+    let name = prefix.trim_end_matches('_');
+    let source = format!("#!lua name={name}\nlocal PREFIX = '{prefix}'\n{body}");
+    Library { prefix, source }
+});
+
+struct Library {
+    prefix: String,
+    source: String,
+}
+
+/// Loads this build's functions.
+pub(super) fn load() -> Cmd {
+    let mut cmd = redis::cmd("FUNCTION");
+    cmd.arg("LOAD").arg("REPLACE").arg(&LIBRARY.source);
+    cmd
+}
+
+/// A call of one of this build's functions.
+pub(super) fn call<K: ToRedisArgs>(function: &str, keys: &[K]) -> Cmd {
+    let mut cmd = redis::cmd("FCALL");
+    cmd.arg([&LIBRARY.prefix, function].concat()).arg(keys.len()).arg(keys);
+    cmd
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_follows_the_source() {
+        assert!(LIBRARY.source.starts_with("#!lua name=tickwire_"));
+        assert!(!LIBRARY.prefix.is_empty() && LIBRARY.source.contains(&format!("'{}'", LIBRARY.prefix)));
+    }
+}

@@ -1,0 +1,66 @@
+//! Counters, for the services' metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What happened since start. Plain numbers, each only growing.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) publishes: AtomicU64,
+    pub(super) publish_errors: AtomicU64,
+    pub(super) messages: AtomicU64,
+    pub(super) damaged: AtomicU64,
+    pub(super) canaries_lost: AtomicU64,
+    pub(super) subscriber_rebuilds: AtomicU64,
+    pub(super) link_rebuilds: AtomicU64,
+    pub(super) function_loads: AtomicU64,
+    pub(super) tops: AtomicU64,
+    pub(super) timeouts: AtomicU64,
+}
+
+/// A reading of the backplane's counters, all since start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Messages published.
+    pub publishes: u64,
+    /// Publishes that failed, whatever the reason.
+    pub publish_errors: u64,
+    /// Messages that pub/sub brought for a subscribed channel.
+    pub messages: u64,
+    /// Of those, the ones that could not be read.
+    pub damaged: u64,
+    /// Canaries that did not come back in time.
+    pub canaries_lost: u64,
+    /// Subscriber connections that were given up and dialled again.
+    pub subscriber_rebuilds: u64,
+    /// Times that the connections for calls were dialled again.
+    pub link_rebuilds: u64,
+    /// Times that the functions were loaded into the store.
+    pub function_loads: u64,
+    /// Newest positions asked for on behalf of subscribed channels.
+    pub tops: u64,
+    /// Calls that found no answer within their deadline.
+    pub timeouts: u64,
+}
+
+impl Counters {
+    pub(super) fn add(counter: &AtomicU64, count: usize) {
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            publishes: read(&self.publishes),
+            publish_errors: read(&self.publish_errors),
+            messages: read(&self.messages),
+            damaged: read(&self.damaged),
+            canaries_lost: read(&self.canaries_lost),
+            subscriber_rebuilds: read(&self.subscriber_rebuilds),
+            link_rebuilds: read(&self.link_rebuilds),
+            function_loads: read(&self.function_loads),
+            tops: read(&self.tops),
+            timeouts: read(&self.timeouts),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Servers that die, freeze or cut connections.
+
+use super::*;
+
+/// A restart loses the store: subscribers learn of a new epoch without any call of theirs, and messages flow again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_server_numbers_in_a_new_epoch_and_subscriptions_heal() {
+    let mut server = RedisServer::start();
+    let backplane = connect(server.url()).await;
+    let (mut subscriber, _) = subscribe(&backplane, "room:1").await;
+    let before = publish(&backplane, "room:1", 1).await;
+    assert_eq!(next(&mut subscriber, seen).await, before);
+    server.kill();
+    until("the loss is noticed", || !backplane.is_healthy()).await;
+    assert!(unavailable(&backplane.publish(message("room:1", 2)).await));
+    server.restart();
+    let top = next(&mut subscriber, |signal| seen(signal).filter(|position| position.epoch > before.epoch)).await;
+    assert_eq!(top.offset, 0);
+    until("it is healthy again", || backplane.is_healthy()).await;
+    let after = publish(&backplane, "room:1", 3).await;
+    assert_eq!(after, Position::new(top.epoch, 1));
+    assert_eq!(next(&mut subscriber, |signal| seen(signal).filter(|position| position.offset > 0)).await, after);
+}
+
+/// A frozen server answers nothing and closes nothing: only the canary shows it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_is_noticed_and_healed_from() {
+    let server = RedisServer::start();
+    let backplane = connect(server.url()).await;
+    let (mut subscriber, _) = subscribe(&backplane, "room:1").await;
+    server.pause();
+    until("the freeze is noticed", || !backplane.is_healthy()).await;
+    assert!(unavailable(&backplane.publish(message("room:1", 1)).await));
+    assert!(backplane.stats().canaries_lost > 0);
+    server.resume();
+    until("it is healthy again", || backplane.is_healthy()).await;
+    let position = publish(&backplane, "room:1", 2).await;
+    next(&mut subscriber, |signal| seen(signal).filter(|seen| *seen == position)).await;
+}
+
+/// Messages published while the subscriber's connection was gone are announced by the top that follows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_pubsub_connection_heals_without_loss() {
+    let server = RedisServer::start();
+    let backplane = connect(server.url()).await;
+    let publisher = connect(server.url()).await;
+    let (mut subscriber, mut at) = subscribe(&backplane, "room:1").await;
+    let mut last = at;
+    for number in 1..=50 {
+        last = publish(&publisher, "room:1", number).await;
+        if number % 10 == 5 {
+            server.command::<()>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        }
+    }
+    let mut numbers = Vec::new();
+    while at < last {
+        next(&mut subscriber, |signal| seen(signal).filter(|position| *position > at)).await;
+        let history = history(&backplane, "room:1", at).await;
+        assert!(history.complete);
+        numbers.extend(history.publications.iter().map(|publication| publication.data.to::<u64>().unwrap()));
+        at = history.top;
+    }
+    assert_eq!(numbers, (1..=50).collect::<Vec<_>>());
+    assert!(backplane.stats().subscriber_rebuilds > 0);
+}
+
+/// The calls' connections come back too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_connections_for_calls_are_made_again() {
+    let server = RedisServer::start();
+    let backplane = connect(server.url()).await;
+    let first = publish(&backplane, "room:1", 1).await;
+    for number in 2..=5 {
+        server.command::<()>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        assert_eq!(publish(&backplane, "room:1", number).await, Position::new(first.epoch, number));
+    }
+}
+
+/// A server without this build's functions is given them at their first use.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_functions_are_loaded_again() {
+    let server = RedisServer::start();
+    let backplane = connect(server.url()).await;
+    let first = publish(&backplane, "room:1", 1).await;
+    server.command::<()>(&["FUNCTION", "FLUSH"]);
+    let batch = (2..=9).map(|number| message("room:1", number)).collect();
+    let published = backplane.publish_batch(batch).await;
+    let offsets: Vec<u64> = published.into_iter().map(|result| result.unwrap().position.unwrap().offset).collect();
+    assert_eq!(offsets, (first.offset + 1..=first.offset + 8).collect::<Vec<_>>());
+}
+
+/// What an inbox owes outlives the numbering it was made under (here: the meta hash is lost, as with a failover).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_inboxs_debts_survive_a_new_epoch() {
+    let server = RedisServer::start();
+    let backplane = connect(server.url()).await;
+    let inbox = channel("user:ann");
+    let critical = Publish {
+        priority: tickwire_protocol::Priority::Critical,
+        ..Publish::new(inbox.clone(), Policy::inbox(), RawJson::null())
+    };
+    let owed = backplane.publish(critical).await.unwrap().position.unwrap();
+    let ordinary = Publish::new(inbox.clone(), Policy::inbox(), RawJson::null());
+    let read = backplane.publish(ordinary.clone()).await.unwrap().position.unwrap();
+    backplane.acknowledge(&inbox, &[read]).await.unwrap();
+    let keys: Vec<String> = server.command(&["KEYS", "tw:*:meta:user:ann"]);
+    server.command::<()>(&["HSET", &keys[0], "r", "another"]);
+    let state = backplane.inbox(&inbox, &Policy::inbox()).await.unwrap();
+    assert!(state.top.epoch > owed.epoch);
+    assert_eq!(state.cursor, Some(read));
+    assert_eq!(state.owed.iter().map(|publication| publication.position).collect::<Vec<_>>(), [Some(owed)]);
+    let later = backplane.publish(ordinary).await.unwrap().position.unwrap();
+    backplane.acknowledge(&inbox, &[owed]).await.unwrap();
+    let state = backplane.inbox(&inbox, &Policy::inbox()).await.unwrap();
+    assert_eq!(state.owed.iter().map(|publication| publication.position).collect::<Vec<_>>(), [Some(later)]);
+}
+
+/// The epoch counts on from the one before also where the clock stands behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_behind_cannot_turn_epochs_back() {
+    let server = RedisServer::start();
+    let backplane = connect(server.url()).await;
+    publish(&backplane, "room:1", 1).await;
+    let keys: Vec<String> = server.command(&["KEYS", "tw:*:meta:room:1"]);
+    let future = 4_000_000_000_000;
+    server.command::<()>(&["HSET", &keys[0], "r", "another", "e", &future.to_string()]);
+    assert_eq!(publish(&backplane, "room:1", 2).await, Position::new(future + 1, 1));
+    server.command::<()>(&["DEL", &keys[0]]);
+    assert_eq!(publish(&backplane, "room:1", 3).await, Position::new(future + 2, 1));
+}
