@@ -89,11 +89,11 @@ pub(crate) struct Rules {
 impl Claims {
     /// Checks every claim at `now_ms`.
     pub(crate) fn into_identity(self, required: &Rules, now_ms: u64) -> Result<Identity, AuthError> {
-        let leeway_ms = required.leeway_s.saturating_mul(1_000);
-        let latest_start_ms = now_ms.saturating_add(leeway_ms);
+        let latest_start_ms = now_ms.saturating_add(required.leeway_s.saturating_mul(1_000));
         let expires_at_ms = date_ms("exp", &self.exp)?.ok_or(AuthError::InvalidClaim("exp"))?;
         let issued_at_ms = date_ms("iat", &self.iat)?;
-        if expires_at_ms.saturating_add(leeway_ms) <= now_ms {
+        // Without leeway: a live connection ends at `exp`, so a token accepted after it would be closed at once.
+        if expires_at_ms <= now_ms {
             return Err(AuthError::Expired);
         }
         if date_ms("nbf", &self.nbf)?.is_some_and(|nbf| nbf > latest_start_ms) {

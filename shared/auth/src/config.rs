@@ -7,7 +7,7 @@ use crate::{AuthError, Secret};
 
 /// Most entries in `public_keys`.
 pub(crate) const PUBLIC_KEYS_MAX: usize = 64;
-/// Longest leeway; a revocation is kept this much longer than its token.
+/// Longest leeway.
 pub(crate) const LEEWAY_S_MAX: u64 = 300;
 /// A secret shorter than this is refused.
 const SECRET_BYTES_MIN: usize = 16;
@@ -48,7 +48,7 @@ pub struct AuthConfig {
     pub issuer: Option<String>,
     /// `aud` that a token must name. Without it, tokens made for some other audience are accepted too.
     pub audience: Option<String>,
-    /// Seconds by which `exp`, `nbf` and `iat` may be off, at most 300.
+    /// Seconds by which `nbf` and `iat` may lie in the future, for clocks that differ; at most 300. `exp` is exact.
     pub leeway_s: u64,
     /// Longest token, bytes.
     pub token_bytes_max: usize,

@@ -13,7 +13,7 @@ pub struct Identity {
     pub roles: Vec<Box<str>>,
     /// `channels`, at most 1,000: grants for namespaces whose access is `granted`.
     pub grants: Vec<Pattern>,
-    /// `exp`, milliseconds since the Unix epoch, without leeway: when a live connection must have been refreshed.
+    /// `exp`, milliseconds since the Unix epoch: when a live connection must have been refreshed.
     pub expires_at_ms: u64,
     /// `iat`, seconds since the Unix epoch.
     pub issued_at_s: Option<u64>,

@@ -12,7 +12,7 @@ use crate::{Identity, claims::TOKEN_ID_BYTES_MAX, config::LEEWAY_S_MAX};
 /// Revocations kept at most, unless [`Revocations::with_limit`] says otherwise.
 const REVOCATIONS_MAX: usize = 100_000;
 
-/// A revocation outlives its token by the longest leeway that a verifier may grant.
+/// A revocation outlives its token by as much as clocks of two nodes may differ.
 const KEPT_LONGER_MS: u64 = LEEWAY_S_MAX * 1_000;
 
 /// Revoked tokens and users, in memory; nodes tell each other through the backplane.
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revocation_outlives_its_token_and_its_leeway() {
+    fn a_revocation_outlives_its_token_for_clocks_that_differ() {
         let mut revocations = Revocations::new();
         revocations.revoke_token("a", 10_000);
         revocations.prune(10_000 + KEPT_LONGER_MS - 1);
