@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tickwire_protocol::namespace::{Namespaces, Policy};
 
-use crate::framing::FrameLimits;
+use crate::{accept::Network, framing::FrameLimits};
 
 /// Everything [`crate::run`] needs besides its listener and backplane.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -67,9 +67,13 @@ pub struct EdgeConfig {
     pub handshake_timeout_ms: u64,
     /// HTTP handshakes in progress on one shard at most; further ones wait without a buffer.
     pub handshakes_max: usize,
-    /// Origins that may open a connection from a browser, such as `https://app.example.com`; `*` allows all. A request
-    /// without an `Origin` comes from no browser and is always allowed.
+    /// Origins that may open a connection from a browser, such as `https://app.example.com`; `*` allows all. Empty: the
+    /// origin that the request was sent to, and all where `listen` is a loopback address. A request without an `Origin` comes
+    /// from no browser and is always allowed.
     pub allowed_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`. Without it all clients behind a proxy are one
+    /// address for `limits.connections_per_ip` and for bans.
+    pub trusted_proxies: Vec<Network>,
     /// How long a drain may take, milliseconds: `reconnect` is sent over the first half of it.
     pub drain_ms: u64,
     /// How long a channel without subscribers stays subscribed at the backplane, milliseconds.
@@ -91,7 +95,8 @@ impl Default for EdgeConfig {
             idle_timeout_ms: 60_000,
             handshake_timeout_ms: 10_000,
             handshakes_max: 256,
-            allowed_origins: vec!["*".into()],
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             drain_ms: 20_000,
             channel_linger_ms: 3_000,
             signal_queue: 65_536,
@@ -218,7 +223,7 @@ impl Default for LimitsConfig {
             fragments: 64,
             params_bytes: 4_096,
             malformed_per_minute: 10,
-            auth_failures_per_minute: 10,
+            auth_failures_per_minute: 20,
             ban_seconds: 60,
             outbox_bytes: 1 << 20,
             outbox_node_bytes: 512 << 20,

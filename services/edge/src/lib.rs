@@ -1,6 +1,6 @@
 //! The edge: where clients attach.
 //!
-//! It terminates WebSockets (and SSE, long polling), authenticates, subscribes at the backplane to just the channels that
+//! It terminates `WebSocket`s (and SSE, long polling), authenticates, subscribes at the backplane to just the channels that
 //! its clients use, and fans out. A node holds nothing that a client could not get from another: positions are the
 //! client's, history is the backplane's.
 //!
@@ -10,9 +10,10 @@
 //! - A connection costs no read buffer, no queue and no timer while it idles.
 //! - A publication is encoded once per dialect and node, and written to each connection at most once per batch.
 
-mod accept;
+pub mod accept;
 pub mod config;
 mod connection;
+mod fallback;
 pub mod framing;
 mod hub;
 pub mod limits;

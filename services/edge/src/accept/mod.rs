@@ -1,13 +1,194 @@
 //! From an accepted socket to an attached client.
+//!
+//! [`serve`] waits until the socket has something to say, speaks HTTP once ([`exchange()`]), and hands what became a
+//! WebSocket to the shard. [`gate`] decides who may come in, [`endpoints`] answers what asks about the node itself.
+//!
+//! Invariants:
+//! - A socket that says nothing costs no buffer; at most `edge.handshakes_max` exchanges are under way on a shard.
+//! - Every exchange has a deadline. Only who makes progress moves it.
+//! - Tokens are neither echoed nor logged, and neither is a query string, which may hold one.
 
-use std::{net::SocketAddr, rc::Rc};
+pub(crate) mod answer;
+mod credentials;
+mod endpoints;
+mod exchange;
+mod gate;
+mod origin;
+mod proxies;
+mod routes;
+mod upgrade;
 
-use tokio::net::TcpStream;
+pub use exchange::{Deadline, exchange};
+pub use proxies::{InvalidNetwork, Network};
+pub use upgrade::{NotUpgradable, Upgrade};
 
-use crate::hub::Shard;
+pub(crate) use credentials::parameter;
+pub(crate) use gate::Visitor;
+
+use std::{net::SocketAddr, rc::Rc, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method, StatusCode,
+    header::{ALLOW, SEC_WEBSOCKET_VERSION, UPGRADE},
+    request::Parts,
+};
+use tickwire_protocol::{CloseCode, ErrorCode, Event, dialect::Dialect, event::ErrorEvent};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{connection::Handshake, fallback, framing::outgoing, hub::Shard, limits::Refusal};
+use answer::Answer;
+use credentials::is_bearer;
+use origin::OriginPolicy;
+use routes::Route;
+
+/// How long a socket that is only told why it is refused may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What becomes of a socket after its 101.
+pub(crate) enum Outcome {
+    /// It is served.
+    Attach(Box<Handshake>),
+    /// It is told why not, in frames, since a browser's script sees no HTTP answer.
+    Farewell(Dialect, Refusal),
+}
 
 /// Serves one accepted socket until it is attached or done.
 pub(crate) async fn serve(shard: Rc<Shard>, stream: TcpStream, peer: SocketAddr) {
-    tracing::debug!(%peer, shard = shard.subscriber.0, "closed: the handshake is not built yet");
-    drop(stream);
+    let patience = shard.node.config.edge.handshake_timeout();
+    let visitor = Visitor::new(&shard, peer.ip());
+    if !matches!(timeout(patience, stream.readable()).await, Ok(Ok(()))) {
+        return;
+    }
+    let Ok(permit) = shard.handshakes.acquire().await else { return };
+    visitor.hold(permit);
+    visitor.deadline.extend(patience);
+    let taken = exchange(stream, &visitor.deadline, |request| respond(&visitor, request.into_parts().0)).await;
+    visitor.release();
+    let (Some((stream, early)), Some(outcome)) = (taken, visitor.take_outcome()) else { return };
+    match outcome {
+        Outcome::Attach(handshake) => shard.attach_socket(stream, &early, *handshake),
+        Outcome::Farewell(dialect, refusal) => {
+            drop(timeout(FAREWELL, farewell(stream, dialect, &refusal)).await);
+        }
+    }
+}
+
+async fn respond(visitor: &Visitor<'_>, head: Parts) -> Answer {
+    let node = &visitor.shard.node;
+    let path = head.uri.path();
+    let Some(route) = Route::find(path, &node.config.edge.areas) else {
+        return answer::error_as(StatusCode::NOT_FOUND, ErrorCode::BadRequest, "there is nothing at this path");
+    };
+    tracing::debug!(method = %head.method, path, "request");
+    if route.is_shared() {
+        return shared(visitor, &route, &head).await;
+    }
+    match (&route, &head.method) {
+        (Route::WebSocket { area }, _) => upgrade(visitor, &head, *area).await,
+        (_, &Method::GET | &Method::HEAD) => match route {
+            Route::Health => answer::whole(StatusCode::OK, "text/plain", "ok\n"),
+            Route::Ready => endpoints::ready(node),
+            Route::Metrics => endpoints::metrics(node),
+            Route::Status => endpoints::status(node, head.uri.query()).await,
+            _ => endpoints::page(node),
+        },
+        _ => method_not_allowed("GET, HEAD"),
+    }
+}
+
+/// SSE and polling, which pages of other origins use by CORS.
+async fn shared(visitor: &Visitor<'_>, route: &Route<'_>, head: &Parts) -> Answer {
+    if !OriginPolicy::of(&visitor.shard.node.config.edge).allows(&head.headers) {
+        return answer::refusal(&visitor.origin_refused());
+    }
+    let mut answer = match head.method {
+        Method::OPTIONS => {
+            let mut answer = Answer::default();
+            *answer.status_mut() = StatusCode::NO_CONTENT;
+            origin::preflight(answer.headers_mut());
+            answer
+        }
+        Method::GET if *route == Route::Sse => fallback::sse::answer(visitor, head).await,
+        Method::GET => fallback::poll::answer(visitor, head).await,
+        _ => method_not_allowed("GET, OPTIONS"),
+    };
+    origin::share(&head.headers, answer.headers_mut());
+    answer
+}
+
+async fn upgrade(visitor: &Visitor<'_>, head: &Parts, area: Option<&str>) -> Answer {
+    let upgrade = match Upgrade::check(head) {
+        Ok(upgrade) => upgrade,
+        Err(refused) => return not_upgradable(refused),
+    };
+    if !OriginPolicy::of(&visitor.shard.node.config.edge).allows(&head.headers) {
+        return answer::refusal(&visitor.origin_refused());
+    }
+    let dialect = upgrade::offered(&head.headers).filter(|name| !is_bearer(name)).find_map(Dialect::from_subprotocol);
+    match visitor.admit(head).await {
+        Ok(admission) => {
+            let handshake = admission.handshake(dialect, area);
+            visitor.set_outcome(Outcome::Attach(Box::new(handshake)));
+        }
+        // With a token the client can read the status. A page that will send one in `connect` cannot.
+        Err(refusal) if gate::sends_token_later(head) && refusal.is_for_now() => {
+            visitor.set_outcome(Outcome::Farewell(dialect.unwrap_or(Dialect::Json), refusal));
+        }
+        Err(refusal) => return answer::refusal(&refusal),
+    }
+    upgrade.response(dialect.and_then(Dialect::subprotocol))
+}
+
+fn not_upgradable(refused: NotUpgradable) -> Answer {
+    let mut answer = answer::error_as(refused.status(), ErrorCode::BadRequest, &refused.to_string());
+    match refused {
+        NotUpgradable::Method => {
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+        }
+        NotUpgradable::PlainHttp | NotUpgradable::Version => {
+            answer.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+            answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, upgrade::VERSION);
+        }
+        NotUpgradable::Key => {}
+    }
+    answer
+}
+
+fn method_not_allowed(allowed: &'static str) -> Answer {
+    let message = format!("this endpoint knows {allowed} only");
+    let mut answer = answer::error_as(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::BadRequest, &message);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
+}
+
+/// Says why in an `error` frame, closes, and reads on until the peer has closed too, so that it is not reset before it
+/// has read.
+async fn farewell(mut stream: TcpStream, dialect: Dialect, refusal: &Refusal) -> std::io::Result<()> {
+    let error = Event::Error(Box::new(ErrorEvent {
+        id: None,
+        code: refusal.code,
+        message: refusal.message.clone(),
+        channel: None,
+        retry_after_ms: refusal.retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+    }));
+    let code = dialect.close_code(refusal.close_code());
+    let frame = dialect.encode(&error).map_or(Bytes::new(), |body| crate::connection::frame(dialect, &body));
+    stream.write_all(&frame).await?;
+    stream.write_all(&outgoing::close(Some(code), &refusal.message)).await?;
+    stream.shutdown().await?;
+    let mut rest = [0; 512];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
+}
+
+impl Refusal {
+    /// Whether it is about the node's state, not about the client: the same request may succeed a little later.
+    fn is_for_now(&self) -> bool {
+        matches!(self.close_code(), CloseCode::RateLimited | CloseCode::GoingAway) && self.code.is_retryable()
+    }
 }

@@ -1,0 +1,121 @@
+//! What asks about the node, not for messages.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use http::{
+    HeaderValue, StatusCode,
+    header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS},
+};
+use serde::Serialize;
+use tickwire_backplane::NodeReport;
+use tickwire_protocol::{ChannelName, ErrorCode, time::now_ms};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{
+    answer::{self, Answer},
+    credentials::parameter,
+};
+use crate::node::Node;
+
+/// The answer of `/ws/status`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    active_connections: u64,
+    topic_subscriptions: BTreeMap<ChannelName, u64>,
+    timestamp: String,
+}
+
+impl Status {
+    fn of(reports: Vec<NodeReport>, now_ms: u64) -> Self {
+        let mut active_connections = 0;
+        let mut topic_subscriptions: BTreeMap<ChannelName, u64> = BTreeMap::new();
+        for report in reports {
+            active_connections += report.connections;
+            for (channel, count) in report.subscriptions {
+                *topic_subscriptions.entry(channel).or_default() += count;
+            }
+        }
+        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(now_ms) * 1_000_000).ok();
+        let timestamp = time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default();
+        Self { active_connections, topic_subscriptions, timestamp }
+    }
+}
+
+/// Counts over the cluster, or of this node with `?node=self`. This node's own counts are of the moment, the others' those of
+/// their last report.
+pub(super) async fn status(node: &Arc<Node>, query: Option<&str>) -> Answer {
+    let own = node.report().await;
+    let mut reports = match parameter(query, "node").as_deref() {
+        Some("self") => Vec::new(),
+        Some(_) => return answer::error(ErrorCode::BadRequest, "`node` is `self` or absent"),
+        None => match node.backplane.nodes().await {
+            Ok(reports) => reports,
+            Err(error) => {
+                tracing::warn!(%error, "no reports for /ws/status");
+                return answer::error(ErrorCode::Unavailable, "the other nodes cannot be asked: try again later");
+            }
+        },
+    };
+    reports.retain(|report| report.node != own.node);
+    reports.push(own);
+    answer::json(StatusCode::OK, &Status::of(reports, now_ms()))
+}
+
+/// Red while draining and while the backplane does not work.
+pub(super) fn ready(node: &Node) -> Answer {
+    if node.is_ready() {
+        return answer::whole(StatusCode::OK, "text/plain", "ready\n");
+    }
+    let why = if node.draining.is_cancelled() { "draining" } else { "the backplane does not answer" };
+    answer::error(ErrorCode::Unavailable, why)
+}
+
+/// Prometheus text.
+pub(super) fn metrics(node: &Node) -> Answer {
+    use tickwire_telemetry::metrics::{CONTENT_TYPE, render};
+    answer::whole(StatusCode::OK, CONTENT_TYPE, render(&node.registry))
+}
+
+/// The page of standalone, if there is one.
+pub(super) fn page(node: &Node) -> Answer {
+    let Some(page) = &node.config.page else {
+        let message = "this is a Tickwire edge: connect to /ws";
+        return answer::error_as(StatusCode::NOT_FOUND, ErrorCode::BadRequest, message);
+    };
+    let mut answer = answer::whole(StatusCode::OK, "text/html; charset=utf-8", page.html.clone());
+    let headers = answer.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    match HeaderValue::from_str(&page.content_security_policy) {
+        Ok(policy) => {
+            headers.insert(CONTENT_SECURITY_POLICY, policy);
+            answer
+        }
+        // Never without it: the page shows data that others wrote.
+        Err(_) => answer::error(ErrorCode::Internal, "the page's content security policy is not a header"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_adds_up_the_nodes() {
+        let report = |node: &str, connections, channels: &[(&str, u64)]| NodeReport {
+            node: node.into(),
+            connections,
+            subscriptions: channels.iter().map(|&(name, n)| (ChannelName::new(name).unwrap(), n)).collect(),
+            time_ms: 0,
+        };
+        let reports = vec![report("a", 2, &[("orders", 1), ("system", 1)]), report("b", 3, &[("orders", 4)])];
+        assert_eq!(
+            serde_json::to_value(Status::of(reports, 1_763_683_200_000)).unwrap(),
+            serde_json::json!({
+                "activeConnections": 5,
+                "topicSubscriptions": {"orders": 5, "system": 1},
+                "timestamp": "2025-11-21T00:00:00Z",
+            })
+        );
+    }
+}

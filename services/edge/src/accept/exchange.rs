@@ -1,0 +1,76 @@
+//! HTTP/1.1 on a socket that is taken back afterwards.
+
+use std::{cell::Cell, rc::Rc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::Instant};
+
+/// The least that hyper allows; it bounds a request's head and what waits to be written.
+const BUFFER_BYTES_MAX: usize = 8_192;
+const HEADERS_MAX: usize = 64;
+
+/// When an exchange that makes no progress is given up. Whoever makes progress moves it.
+#[derive(Debug, Clone)]
+pub struct Deadline(Rc<Cell<Instant>>);
+
+impl Deadline {
+    /// `after` from now.
+    pub fn new(after: Duration) -> Self {
+        Self(Rc::new(Cell::new(Instant::now() + after)))
+    }
+
+    /// Moves it to `after` from now.
+    pub fn extend(&self, after: Duration) {
+        self.0.set(Instant::now() + after);
+    }
+
+    async fn passed(&self) {
+        loop {
+            let at = self.0.get();
+            if Instant::now() >= at {
+                return;
+            }
+            tokio::time::sleep_until(at).await;
+        }
+    }
+}
+
+/// Serves one request on `stream` with `answer`, and gives the socket back with the bytes that came after the request, or
+/// `None` if the exchange failed or ran out of time. After a 101 the socket speaks the new protocol; after any other
+/// answer it is done.
+///
+/// One request a connection: hyper's buffers (8 KB each way) end with it, a slow client holds nothing but the deadline's
+/// worth of time, and what is answered to a stranger is bounded. Clients that stay use a WebSocket.
+pub async fn exchange<B, F, A>(stream: TcpStream, deadline: &Deadline, answer: F) -> Option<(TcpStream, Bytes)>
+where
+    F: Fn(Request<Incoming>) -> A,
+    A: Future<Output = Response<B>>,
+    B: Body<Data = Bytes, Error = std::convert::Infallible> + 'static,
+{
+    let service = service_fn(|request| {
+        let answered = answer(request);
+        async { Ok::<_, std::convert::Infallible>(answered.await) }
+    });
+    let connection = http1::Builder::new()
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .keep_alive(false)
+        .half_close(false)
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(stream), service)
+        .without_shutdown();
+    tokio::select! {
+        outcome = connection => match outcome {
+            Ok(parts) => Some((parts.io.into_inner(), parts.read_buf)),
+            Err(error) => {
+                tracing::debug!(%error, "HTTP exchange failed");
+                None
+            }
+        },
+        () = deadline.passed() => None,
+    }
+}

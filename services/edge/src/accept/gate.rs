@@ -1,0 +1,159 @@
+//! Who may come in: limits, drain, token.
+
+use std::{
+    cell::{Cell, RefCell},
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use http::{header::ORIGIN, request::Parts};
+use tickwire_auth::Identity;
+use tickwire_protocol::{ErrorCode, dialect::Dialect};
+use tokio::sync::SemaphorePermit;
+
+use super::{Deadline, Outcome, credentials, proxies};
+use crate::{
+    connection::Handshake,
+    hub::Shard,
+    limits::{Refusal, Slot},
+    metrics::{Transport, reason},
+    node::Node,
+};
+
+/// Another node takes the client at once.
+const DRAIN_RETRY: Duration = Duration::from_secs(1);
+
+/// One socket during its exchange.
+pub(crate) struct Visitor<'s> {
+    pub(crate) shard: &'s Rc<Shard>,
+    pub(crate) deadline: Deadline,
+    peer: IpAddr,
+    /// Its place, taken when the socket was accepted; behind a proxy it is taken with the request, which names the client.
+    slot: Cell<Option<Result<Slot, Refusal>>>,
+    permit: RefCell<Option<SemaphorePermit<'s>>>,
+    outcome: Cell<Option<Outcome>>,
+}
+
+/// A client that may come in.
+pub(crate) struct Admission {
+    peer: IpAddr,
+    identity: Option<Identity>,
+    slot: Slot,
+}
+
+impl Admission {
+    /// For a WebSocket.
+    pub(super) fn handshake(self, dialect: Option<Dialect>, area: Option<&str>) -> Handshake {
+        let Self { peer, identity, slot } = self;
+        let offered = matches!(dialect, Some(Dialect::Json | Dialect::MsgPack));
+        let transport = Transport::WebSocket;
+        Handshake { peer, transport, identity, dialect, offered, area: area.map(Arc::from), slot }
+    }
+
+    /// For SSE and polling, which speak native JSON, a frame at a time, and need a token with the request.
+    pub(crate) fn pull_handshake(self, transport: Transport) -> Result<Handshake, Refusal> {
+        let Self { peer, identity, slot } = self;
+        if identity.is_none() {
+            return Err(unauthenticated("a token is needed: Authorization: Bearer, or the `token` query parameter"));
+        }
+        let dialect = Some(Dialect::Json);
+        Ok(Handshake { peer, transport, identity, dialect, offered: false, area: None, slot })
+    }
+}
+
+impl<'s> Visitor<'s> {
+    pub(super) fn new(shard: &'s Rc<Shard>, peer: IpAddr) -> Self {
+        let node = &shard.node;
+        let proxied = proxies::is_trusted(peer, &node.config.edge.trusted_proxies);
+        let slot = (!proxied).then(|| node.limits.admit(peer));
+        Self {
+            shard,
+            deadline: Deadline::new(node.config.edge.handshake_timeout()),
+            peer,
+            slot: Cell::new(slot),
+            permit: RefCell::new(None),
+            outcome: Cell::new(None),
+        }
+    }
+
+    pub(super) fn hold(&self, permit: SemaphorePermit<'s>) {
+        self.permit.replace(Some(permit));
+    }
+
+    /// Ends its handshake: what follows takes long and is bounded by the limits on connections.
+    pub(crate) fn release(&self) {
+        self.permit.take();
+    }
+
+    pub(super) fn set_outcome(&self, outcome: Outcome) {
+        self.outcome.set(Some(outcome));
+    }
+
+    pub(super) fn take_outcome(&self) -> Option<Outcome> {
+        self.outcome.take()
+    }
+
+    /// Lets the client in, or says why not.
+    pub(crate) async fn admit(&self, head: &Parts) -> Result<Admission, Refusal> {
+        let node = &self.shard.node;
+        let peer = proxies::client_address(self.peer, &head.headers, &node.config.edge.trusted_proxies);
+        if node.draining.is_cancelled() {
+            node.metrics.refusals.get_or_create(&reason("draining")).inc();
+            let message = "this node takes no new clients any more: connect again, another one will answer".into();
+            return Err(Refusal { code: ErrorCode::Unavailable, message, retry_after: Some(DRAIN_RETRY) });
+        }
+        let mut slot = self.slot.take().unwrap_or_else(|| node.limits.admit(peer))?;
+        let identity = match credentials::token(&head.headers, head.uri.query()) {
+            Some(token) => Some(authenticate(node, peer, &token).await?),
+            None => None,
+        };
+        if let Some(identity) = &identity {
+            slot.claim_user(&identity.user)?;
+        }
+        Ok(Admission { peer, identity, slot })
+    }
+
+    /// The refusal of a page that is not on the list.
+    pub(super) fn origin_refused(&self) -> Refusal {
+        self.shard.node.metrics.refusals.get_or_create(&reason("origin")).inc();
+        let message = "pages of this origin may not connect: add it to edge.allowed_origins".into();
+        Refusal { code: ErrorCode::Forbidden, message, retry_after: None }
+    }
+}
+
+/// Whether this is a page that has not sent its token yet.
+pub(super) fn sends_token_later(head: &Parts) -> bool {
+    head.headers.contains_key(ORIGIN) && credentials::token(&head.headers, head.uri.query()).is_none()
+}
+
+/// Verifies a token that came from `peer`, and counts a failure against it.
+pub(crate) async fn authenticate(node: &Arc<Node>, peer: IpAddr, token: &str) -> Result<Identity, Refusal> {
+    let error = match node.verifier.verify(token).await {
+        Ok(identity) if node.is_revoked(&identity) => {
+            node.metrics.auth_failures.get_or_create(&reason("revoked")).inc();
+            return Err(unauthenticated("the token has been revoked"));
+        }
+        Ok(identity) => return Ok(identity),
+        Err(error) => error,
+    };
+    let code = error.code();
+    node.metrics.auth_failures.get_or_create(&reason(code.as_str())).inc();
+    if code == ErrorCode::Unauthenticated
+        && let Some(ban) = node.limits.auth_failed(peer)
+    {
+        tracing::warn!(%peer, "too many failed authentications: the address is banned");
+        let node = Arc::clone(node);
+        tokio::task::spawn_local(async move {
+            if let Err(error) = node.backplane.control(ban).await {
+                tracing::warn!(%error, "the other nodes were not told of a ban");
+            }
+        });
+    }
+    Err(Refusal { code, message: error.to_string(), retry_after: None })
+}
+
+fn unauthenticated(message: &str) -> Refusal {
+    Refusal { code: ErrorCode::Unauthenticated, message: message.into(), retry_after: None }
+}

@@ -1,0 +1,11 @@
+//! The edge over real sockets.
+
+mod accept;
+#[allow(dead_code, reason = "its `main` is for the command line")]
+#[path = "../../examples/echo.rs"]
+mod echo;
+mod edge;
+mod fallback;
+mod framing;
+mod raw;
+mod wire;
