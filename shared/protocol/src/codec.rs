@@ -3,6 +3,8 @@
 //! JSON is the form everything passes through. MessagePack that comes in is transcoded to JSON text first and then read
 //! by the one reader ([`request`]); what goes out is written as JSON once and transcoded. So both codecs accept
 //! and say the same by construction, and `data` is text everywhere inside a node.
+//!
+//! A command's own field given twice is malformed; inside `data` a repeated key is passed on as it came.
 
 mod fields;
 mod json;
@@ -16,7 +18,7 @@ pub use server_event::{Message, ServerEvent, ServerHistory, ServerSubscribed, de
 use crate::Request;
 
 pub(crate) use fields::Fields;
-pub(crate) use json::{Object, push_string};
+pub(crate) use json::{Object, is_depth_within, push_string};
 pub(crate) use msgpack::from_json as msgpack_from_json;
 pub(crate) use request::{cleaned, decode_json, decode_msgpack, read_command, read_with};
 

@@ -7,11 +7,14 @@ mod grekko;
 mod native;
 mod upper;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
+use serde::Deserialize;
 
 use crate::{
     CloseCode, Event, Publication,
-    codec::{DecodeLimits, Decoded, Fields},
+    codec::{DecodeLimits, Decoded},
 };
 
 /// Longest `type` of a message's data that a dialect shows as the message's own.
@@ -109,7 +112,18 @@ impl Dialect {
 }
 
 /// The `type` inside a message's data, which some dialects show as the message's.
-fn data_type(publication: &Publication) -> Option<String> {
-    let kind: String = Fields::read(publication.data.as_str()).0.optional("type", "a string").ok()??;
-    Some(kind).filter(|kind| !kind.is_empty() && kind.len() <= DATA_TYPE_BYTES_MAX)
+fn data_type(publication: &Publication) -> Option<Cow<'_, str>> {
+    type_of(publication.data.as_str()).filter(|kind| !kind.is_empty() && kind.len() <= DATA_TYPE_BYTES_MAX)
+}
+
+/// The `type` of a JSON object, where it has one that is a string.
+fn type_of(json: &str) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Typed<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: Cow<'a, str>,
+    }
+    // Without this serde would take the first element of a list for the first field.
+    let is_map = json.trim_ascii_start().starts_with('{');
+    is_map.then(|| serde_json::from_str(json).ok()).flatten().map(|typed: Typed<'_>| typed.kind)
 }

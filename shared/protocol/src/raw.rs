@@ -6,16 +6,21 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::codec::is_depth_within;
+
+/// How deep lists and maps may stand inside one another: more than any reader downstream is asked to survive.
+pub const DEPTH_MAX: usize = 64;
+
 /// One complete JSON value as text. Whoever makes one has parsed it, so `as_str` is valid JSON; cloning is a reference
 /// count. Digits stay as they were written: money does not pass through a float.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawJson(Bytes);
 
 impl RawJson {
-    /// Checks that `text` is one JSON value with nothing after it.
+    /// Checks that `text` is one JSON value with nothing after it, nested at most [`DEPTH_MAX`] deep.
     pub fn parse(text: impl Into<Bytes>) -> Result<Self, serde_json::Error> {
         let bytes = text.into();
-        serde_json::from_slice::<&RawValue>(&bytes)?;
+        within_depth(serde_json::from_slice::<&RawValue>(&bytes)?)?;
         Ok(Self(bytes))
     }
 
@@ -52,6 +57,10 @@ impl RawJson {
     }
 }
 
+fn within_depth<E: serde::de::Error>(raw: &RawValue) -> Result<(), E> {
+    if is_depth_within(raw.get(), DEPTH_MAX) { Ok(()) } else { Err(E::custom("maps and lists are nested too deep")) }
+}
+
 impl fmt::Debug for RawJson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -68,6 +77,7 @@ impl Serialize for RawJson {
 impl<'de> Deserialize<'de> for RawJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
+        within_depth(&raw)?;
         Ok(Self(Bytes::from(Box::<str>::from(raw).into_boxed_bytes())))
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
+use smallvec::SmallVec;
 
 use super::{
     DecodeLimits, Decoded, Fields, Malformed, Object,
@@ -35,28 +36,33 @@ pub(crate) fn decode_json(frame: &[u8], limits: &DecodeLimits) -> Decoded {
 
 /// Native MessagePack: one value, or several back to back.
 pub(crate) fn decode_msgpack(frame: &[u8], limits: &DecodeLimits) -> Decoded {
-    let mut commands: Vec<String> = Vec::new();
+    let mut json = Vec::with_capacity(frame.len() + frame.len() / 2);
+    let mut ends: SmallVec<[usize; 4]> = SmallVec::new();
     let mut rest = frame;
     loop {
-        if commands.len() == limits.packed_max {
+        if ends.len() == limits.packed_max {
             return too_many_packed(limits);
         }
-        let mut json = Vec::with_capacity(rest.len() + rest.len() / 2);
-        let outcome = msgpack::to_json(rest, limits.depth_max, &mut json);
-        // Only whole strings and ASCII are ever written to it.
-        let json = String::from_utf8(json).unwrap_or_default();
-        match outcome {
+        let begin = json.len();
+        match msgpack::to_json(rest, limits.depth_max, &mut json) {
             Ok(after) => rest = after,
             Err(error) => {
-                let id = Fields::read(&json).0.id().ok().flatten();
+                let id = Fields::read(text(&json[begin..])).0.id().ok().flatten();
                 return vec![Err(Malformed::new(error.to_string()).with_id(id))];
             }
         }
-        commands.push(json);
+        ends.push(json.len());
         if rest.is_empty() {
-            return commands.iter().map(|command| read_request(command, limits)).collect();
+            break;
         }
     }
+    let begins = std::iter::once(0).chain(ends.iter().copied());
+    begins.zip(&ends).map(|(begin, &end)| read_request(text(&json[begin..end]), limits)).collect()
+}
+
+/// What [`msgpack::to_json`] wrote: whole strings and ASCII, so always text.
+fn text(json: &[u8]) -> &str {
+    std::str::from_utf8(json).unwrap_or_default()
 }
 
 fn refused(message: &str) -> Decoded {

@@ -10,8 +10,8 @@ use crate::{
     event::{Connected, ErrorEvent},
 };
 
-/// Nesting that a client accepts from its server: what any emitter may have published, plus the frames around it.
-const DEPTH_MAX: usize = 1_024;
+/// Nesting that a client accepts from its server: that of any data, and room for the frames around it.
+const DEPTH_MAX: usize = crate::raw::DEPTH_MAX + 16;
 
 /// An event with everything it holds; [`crate::Event`] on the other side shares its messages.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,7 +11,7 @@
 use bytes::Bytes;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Dialect, Spec, data_type, native};
+use super::{Dialect, Spec, data_type, native, type_of};
 use crate::{
     CloseCode, Command, Event, Publication,
     codec::{DecodeLimits, Decoded, Fields, Malformed, Object, cleaned, read_command, read_with},
@@ -29,8 +29,7 @@ pub(super) const UPPER: Spec = Spec {
 };
 
 fn recognizes(frame: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(frame) else { return false };
-    let kind: Option<String> = Fields::read(text).0.optional("type", "").ok().flatten();
+    let kind = std::str::from_utf8(frame).ok().and_then(type_of);
     kind.is_some_and(|kind| kind.bytes().any(|byte| byte.is_ascii_uppercase()) && is_upper(&kind))
 }
 

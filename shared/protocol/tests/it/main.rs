@@ -2,6 +2,8 @@
 
 mod commands;
 mod hostile;
+mod messages;
+mod names;
 mod round_trip;
 mod sample;
 mod vectors;
