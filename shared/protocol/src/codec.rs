@@ -1,7 +1,7 @@
 //! The native maps as bytes: JSON text, or MessagePack with the same keys.
 //!
 //! JSON is the form everything passes through. MessagePack that comes in is transcoded to JSON text first and then read
-//! by the one reader ([`request`]); what goes out is written as JSON once and transcoded. So both codecs accept
+//! by the one reader (`request`); what goes out is written as JSON once and transcoded. So both codecs accept
 //! and say the same by construction, and `data` is text everywhere inside a node.
 //!
 //! A command's own field given twice is malformed; inside `data` a repeated key is passed on as it came.

@@ -1,6 +1,6 @@
 //! What a connection speaks.
 //!
-//! A dialect is one module with one [`Spec`] and one variant of [`Dialect`]: it turns frames into [`crate::Request`]s and
+//! A dialect is one module with one `Spec` and one variant of [`Dialect`]: it turns frames into [`crate::Request`]s and
 //! [`Event`]s into frame bodies, and nothing outside of this module knows how.
 
 mod grekko;
@@ -94,7 +94,7 @@ impl Dialect {
     }
 
     /// Reads a frame: one result per command, in order, at least one. A frame that cannot be taken apart is one
-    /// [`Malformed`], and none of its commands is given out.
+    /// [`crate::codec::Malformed`], and none of its commands is given out.
     pub fn decode(self, frame: &[u8], limits: &DecodeLimits) -> Decoded {
         (self.spec().decode)(frame, limits)
     }
