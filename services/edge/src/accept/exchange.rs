@@ -3,7 +3,7 @@
 use std::{cell::Cell, rc::Rc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -53,12 +53,17 @@ where
 {
     let service = service_fn(|request| {
         let answered = answer(request);
-        async { Ok::<_, std::convert::Infallible>(answered.await) }
+        async {
+            let mut response = answered.await;
+            if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, std::convert::Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
         .max_buf_size(BUFFER_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .keep_alive(false)
         .half_close(false)
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(stream), service)

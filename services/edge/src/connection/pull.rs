@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tickwire_protocol::{ChannelName, Position};
 
 use super::ConnectionId;
-use crate::{hub::Shard, outbox::Tag};
+use crate::{framing::outgoing, hub::Shard, outbox::Tag};
 
 /// The consumer's end. Dropping it detaches the connection.
 pub(crate) struct Pull {
@@ -43,6 +43,10 @@ impl Pull {
             connection.waker = Some(context.waker().clone());
             return Poll::Pending;
         };
+        // A socket would be sent this close frame; here it is the end.
+        if item.frame.first() == Some(&outgoing::CLOSE) {
+            return Poll::Ready(None);
+        }
         let body = item.body();
         let bytes = connection.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
         let before = std::mem::replace(&mut connection.accounted, bytes);

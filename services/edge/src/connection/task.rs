@@ -162,12 +162,16 @@ impl Shard {
         let limits = &self.node.config.limits;
         if let Some(refusal) = decoded.refused {
             self.node.metrics.rate_limited.get_or_create(&crate::metrics::reason("commands")).inc();
-            let event = state::refused(None, &refusal);
             let Some(connection) = hub.connection(id) else { return };
             if connection.state.on_malformed(now, limits) {
+                let event = state::refused(None, &refusal);
                 self.close_in(hub, id, CloseCode::RateLimited, "too many commands", Some(&event));
-            } else {
-                self.reply_in(hub, id, None, &event, None);
+                return;
+            }
+            // Whoever waits for a reply gets one.
+            for request in &decoded.requests {
+                let request = request.as_ref().map_or_else(|malformed| malformed.id, |request| request.id);
+                self.reply_in(hub, id, None, &state::refused(request, &refusal), None);
             }
             return;
         }

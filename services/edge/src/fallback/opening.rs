@@ -5,7 +5,7 @@ use std::{future::poll_fn, time::Duration};
 use http::request::Parts;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tickwire_protocol::{ChannelName, ErrorCode, SubscriptionRequest};
+use tickwire_protocol::{ChannelName, DeliveryClass, ErrorCode, Position, SubscriptionRequest};
 
 use super::cursors::{Cursors, InvalidCursors};
 use crate::{
@@ -25,6 +25,10 @@ pub(super) struct FrameParts<'a> {
     pub(super) kind: std::borrow::Cow<'a, str>,
     #[serde(default)]
     pub(super) channel: Option<String>,
+    #[serde(default)]
+    pub(super) class: Option<DeliveryClass>,
+    #[serde(default)]
+    pub(super) position: Option<Position>,
     #[serde(default)]
     pub(super) recovered: bool,
     #[serde(default, borrow)]

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, future::poll_fn, task::Poll, time::Duration};
 use http::{StatusCode, request::Parts};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tickwire_protocol::ErrorCode;
+use tickwire_protocol::{DeliveryClass, ErrorCode, Position};
 
 use super::{
     cursors::Cursors,
@@ -92,11 +92,9 @@ impl Batch {
         match &*frame.kind {
             "message" => self.messages.extend(raw(&item.body)),
             "subscribed" => {
-                self.messages.extend(frame.messages.iter().map(|&message| message.to_owned()));
-                let position_given = item.mark.as_ref().is_some_and(|(channel, _)| asked.get(channel).is_some());
-                if position_given && !frame.recovered {
-                    self.reset.extend(frame.channel);
-                }
+                let since = item.mark.as_ref().and_then(|(channel, _)| asked.get(channel));
+                let at = item.mark.as_ref().map(|&(_, position)| position);
+                self.take_missed(frame, since, at);
             }
             "reset" => self.reset.extend(frame.channel),
             "error" => self.errors.extend(raw(&item.body)),
@@ -105,6 +103,26 @@ impl Batch {
         }
         if let Some((channel, position)) = item.mark {
             cursors.set(channel, position);
+        }
+    }
+
+    /// What a subscription began with, less what the client has: a state that did not change since, or a critical message that is
+    /// delivered again on every connection until it is acknowledged. Given out again and again, they would make a poll return at
+    /// once, for ever.
+    fn take_missed(&mut self, subscribed: FrameParts<'_>, since: Option<Position>, at: Option<Position>) {
+        let is_state = subscribed.class == Some(DeliveryClass::Latest);
+        if is_state && since.is_some() && since == at {
+            return;
+        }
+        for message in subscribed.messages {
+            let position = FrameParts::read(message.get().as_bytes()).and_then(|frame| frame.position);
+            let is_known = position.zip(since).is_some_and(|(position, since)| position <= since);
+            if !is_known {
+                self.messages.push(message.to_owned());
+            }
+        }
+        if since.is_some() && !subscribed.recovered && !is_state {
+            self.reset.extend(subscribed.channel);
         }
     }
 }

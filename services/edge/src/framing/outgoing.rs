@@ -6,6 +6,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 /// A ping without payload: one for all connections.
 pub const PING: Bytes = Bytes::from_static(&[0x89, 0x00]);
 
+/// The first byte of a close frame.
+pub const CLOSE: u8 = 0x88;
+
 /// A close reason's bytes at most: a control frame's 125 less the code.
 const REASON_BYTES_MAX: usize = 123;
 
@@ -70,12 +73,12 @@ pub fn pong(payload: &[u8]) -> Bytes {
 
 /// A close frame. `code` `None` makes an empty one, the answer to an empty one; a long reason is cut between characters.
 pub fn close(code: Option<u16>, reason: &str) -> Bytes {
-    let Some(code) = code else { return Bytes::from_static(&[0x88, 0x00]) };
+    let Some(code) = code else { return Bytes::from_static(&[CLOSE, 0x00]) };
     let cut = (0..=reason.len().min(REASON_BYTES_MAX)).rev().find(|&at| reason.is_char_boundary(at)).unwrap_or(0);
     let mut payload = Vec::with_capacity(2 + cut);
     payload.extend_from_slice(&code.to_be_bytes());
     payload.extend_from_slice(&reason.as_bytes()[..cut]);
-    control(0x88, &payload)
+    control(CLOSE, &payload)
 }
 
 fn control(first: u8, payload: &[u8]) -> Bytes {

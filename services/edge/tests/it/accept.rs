@@ -53,7 +53,7 @@ fn what_is_no_upgrade_is_refused_by_name() {
     assert_eq!(with("Connection: Upgrade\r\n", "").status, 426);
     assert_eq!(with("dGhlIHNhbXBsZSBub25jZQ==", "short").status, 400);
     let post = with("GET", "POST");
-    assert_eq!((post.status, post.header("allow")), (405, Some("GET")));
+    assert_eq!((post.status, post.header("allow"), post.header("connection")), (405, Some("GET"), Some("close")));
     for answer in [version, post] {
         assert_eq!(answer.json()["error"]["code"], "bad_request");
         assert_eq!(answer.json()["error"]["retryable"], false);
@@ -174,7 +174,7 @@ fn guessing_tokens_bans_the_address_on_every_node() {
     assert_eq!((banned.status, &banned.json()["error"]["code"]), (429, &json!("rate_limited")));
     assert!(banned.header("retry-after").is_some());
     assert!((edge.metric("tickwire_edge_bans_total") - 1.0).abs() < 0.5);
-    edge.until("the ban is shared", |edge| edge.has_sticky_ban());
+    edge.until("the ban is shared", Edge::has_sticky_ban);
 }
 
 #[test]
@@ -198,7 +198,11 @@ fn behind_a_trusted_proxy_the_client_is_who_it_forwards() {
 
 #[test]
 fn a_draining_node_refuses_newcomers_with_503() {
-    let edge = Edge::start_with(|config| config.edge.drain_ms = 60_000);
+    let edge = Edge::start_with(|config| {
+        config.edge.drain_ms = 60_000;
+        // A shard that serves nobody ends at once, and would take the newcomers with it.
+        config.edge.shards = 1;
+    });
     let _stays = edge.client("7");
     let mut late = Wire::connect(edge.addr);
     let mut page = Wire::connect(edge.addr);
@@ -215,4 +219,35 @@ fn a_draining_node_refuses_newcomers_with_503() {
     assert_eq!(page.head().status, 101);
     assert_eq!(page.json()["code"], "unavailable");
     assert_eq!(page.close_code().unwrap().0, 1001);
+}
+
+#[test]
+fn a_connection_has_a_limit_of_channels_and_of_commands() {
+    let edge = Edge::start_with(|config| {
+        config.limits.channels_per_connection = 2;
+        config.limits.commands_per_second = 3;
+    });
+    let mut wire = edge.client("7");
+    wire.send_text(r#"{"id":1,"type":"subscribe","channels":["public:a","public:b","public:c"]}"#);
+    let replies = [wire.json(), wire.json(), wire.json()];
+    let refused = replies.iter().find(|reply| reply["type"] == "error").unwrap();
+    assert_eq!((&refused["code"], &refused["channel"]), (&json!("limit_exceeded"), &json!("public:c")));
+    assert!(refused["message"].as_str().unwrap().contains("at most 2 channels"));
+    for _ in 0..10 {
+        wire.send_text(r#"{"id":2,"type":"ping"}"#);
+    }
+    let limited = (0..10).map(|_| wire.json()).find(|reply| reply["type"] == "error").unwrap();
+    assert_eq!((&limited["code"], &limited["id"]), (&json!("rate_limited"), &json!(2)));
+    assert!(limited["retryAfterMs"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn a_user_over_the_limit_is_told_in_connect_too() {
+    let edge = Edge::start_with(|config| config.limits.connections_per_user = 1);
+    let _first = edge.client("7");
+    let mut second = Wire::open(edge.addr, "/ws", &[]);
+    second.send_text(&json!({"id": 1, "type": "connect", "token": token("7")}).to_string());
+    let error = second.json();
+    assert_eq!((&error["type"], &error["code"], &error["id"]), (&json!("error"), &json!("limit_exceeded"), &json!(1)));
+    assert_eq!(second.close_code().unwrap().0, 4429);
 }

@@ -8,7 +8,7 @@ use tickwire_auth::{
 };
 use tickwire_backplane::{Backplane, Control, Publish, memory::MemoryBackplane};
 use tickwire_edge::Config;
-use tickwire_protocol::{ChannelName, Position, RawJson, UserId, namespace::Namespaces};
+use tickwire_protocol::{ChannelName, Priority, RawJson, UserId, namespace::Namespaces};
 use tokio_util::sync::CancellationToken;
 
 use crate::wire::Wire;
@@ -53,11 +53,24 @@ impl Edge {
         }
     }
 
-    pub(crate) fn publish(&self, channel: &str, data: &str) -> Option<Position> {
+    pub(crate) fn publish(&self, channel: &str, data: &str) {
+        self.publish_with(channel, data, |_| ());
+    }
+
+    pub(crate) fn publish_keyed(&self, channel: &str, key: &str, data: &str) {
+        self.publish_with(channel, data, |publish| publish.key = Some(key.to_owned()));
+    }
+
+    pub(crate) fn publish_critical(&self, channel: &str, data: &str) {
+        self.publish_with(channel, data, |publish| publish.priority = Priority::Critical);
+    }
+
+    fn publish_with(&self, channel: &str, data: &str, edit: impl FnOnce(&mut Publish)) {
         let channel = ChannelName::new(channel).unwrap();
         let policy = Namespaces::default().policy(&channel).unwrap().clone();
-        let publish = Publish::new(channel, policy, RawJson::parse(data.to_owned()).unwrap());
-        self.runtime().block_on(self.backplane.publish(publish)).unwrap().position
+        let mut publish = Publish::new(channel, policy, RawJson::parse(data.to_owned()).unwrap());
+        edit(&mut publish);
+        self.runtime().block_on(self.backplane.publish(publish)).unwrap();
     }
 
     /// Begins to drain, as SIGTERM does.

@@ -154,3 +154,56 @@ fn bad_requests_are_refused_in_json() {
     let anonymous = Wire::get(edge.addr, "/poll?channels=system", &[]);
     assert_eq!((anonymous.status, &anonymous.json()["error"]["code"]), (401, &json!("unauthenticated")));
 }
+
+#[test]
+fn a_poll_does_not_return_for_what_the_client_has() {
+    let edge = Edge::start();
+    edge.publish_keyed("prices:BTC", "BTC", "1");
+    edge.publish_critical("user:7", r#""margin call""#);
+    let first = poll(&edge, "channels=prices:BTC,user:7&wait=0").json();
+    assert_eq!(first["messages"].as_array().unwrap().len(), 2);
+    let next = first["next"].as_str().unwrap();
+    let second = poll(&edge, &format!("channels=prices:BTC,user:7&since={next}&wait=0")).json();
+    assert_eq!((&second["messages"], &second["next"]), (&json!([]), &first["next"]));
+    assert!(second.get("reset").is_none(), "{second}");
+    edge.publish_keyed("prices:BTC", "BTC", "2");
+    let third = poll(&edge, &format!("channels=prices:BTC,user:7&since={next}&wait=10")).json();
+    assert_eq!(third["messages"][0]["data"], 2);
+}
+
+#[test]
+fn an_event_stream_outlives_the_idle_timeout_and_ends_with_the_drain() {
+    let edge = Edge::start_with(|config| {
+        config.edge.heartbeat_interval_ms = 200;
+        config.edge.idle_timeout_ms = 600;
+        config.edge.drain_ms = 2_000;
+    });
+    let mut events = Events::open(&edge, "/sse?channels=system", &[]);
+    events.next("subscribed");
+    events.wire.text_until(|text| text.matches(":\n\n").count() >= 10);
+    edge.publish("system", "1");
+    assert_eq!(events.next("message").1["data"], 1);
+    edge.drain();
+    let reconnect = events.next("reconnect").1;
+    assert_eq!(reconnect["reason"], "draining");
+    let rest = events.wire.text_to_end();
+    assert!(rest.ends_with("0\r\n\r\n"), "no clean end: {:?}", &rest[rest.len().saturating_sub(80)..]);
+    assert!(!rest.contains('\u{FFFD}'), "something that is no text");
+}
+
+#[test]
+fn an_event_stream_whose_client_stops_reading_is_dropped() {
+    let edge = Edge::start_with(|config| {
+        config.edge.heartbeat_interval_ms = 200;
+        config.edge.idle_timeout_ms = 600;
+    });
+    let mut events = Events::open(&edge, "/sse?channels=system", &[]);
+    events.next("subscribed");
+    let large = format!("\"{}\"", "x".repeat(60_000));
+    edge.until("it is dropped", |edge| {
+        edge.publish("system", &large);
+        edge.metric("tickwire_edge_connections") < 0.5
+    });
+    drop(events);
+    edge.assert_serves();
+}

@@ -52,7 +52,7 @@ fn lengths() -> Vec<Case> {
         let bytes = vec![0xFE; len];
         for piece in [usize::MAX, 997] {
             let chopped = |mut case: Case| {
-                case.name += &format!(" in pieces of {piece}");
+                case.name = format!("{} in pieces of {piece}", case.name);
                 case.piece = piece;
                 case
             };

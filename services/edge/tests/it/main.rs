@@ -1,5 +1,7 @@
 //! The edge over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "clippy knows #[test] functions, not what they call")]
+
 mod accept;
 #[allow(dead_code, reason = "its `main` is for the command line")]
 #[path = "../../examples/echo.rs"]

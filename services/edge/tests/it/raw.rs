@@ -206,15 +206,15 @@ fn bad_tokens() -> Vec<(&'static str, String, &'static str)> {
     let mut future = claims("7");
     future.iat += 3_600;
     future.exp += 7_200;
-    let mut past = claims("7");
-    past.iat -= 7_200;
-    past.exp = past.iat + 60;
+    let mut expired = claims("7");
+    expired.iat -= 7_200;
+    expired.exp = expired.iat + 60;
     let nbf = json!({"sub": "7", "exp": claims("7").exp, "nbf": claims("7").exp - 60});
     let signer = tickwire_auth::issue::Signer::new(&tickwire_auth::Secret::new(OTHER_SECRET)).unwrap();
     vec![
         ("alg none", format!("{}.{payload}.", part(json!({"alg": "none"}))), "unauthenticated"),
         ("alg none, mixed case", format!("{}.{payload}.", part(json!({"alg": "nOnE"}))), "unauthenticated"),
-        ("expired", sign(&past), "token_expired"),
+        ("expired", sign(&expired), "token_expired"),
         ("issued in the future", sign(&future), "unauthenticated"),
         ("signed by another key", sign_with(OTHER_SECRET, &claims("7")), "unauthenticated"),
         ("not valid yet, by another key", signer.sign(&nbf).unwrap(), "unauthenticated"),
@@ -281,11 +281,12 @@ fn declared_but_unsent_bytes_take_no_memory() {
 #[test]
 fn rounds_of_hostile_input_leave_the_memory_where_it_was() {
     let edge = Edge::start_with(|config| config.limits.auth_failures_per_minute = 0);
+    let piece = vec![b'x'; 60_000];
     let round = || {
         for first in [0x81, 0xC1, 0x83, 0x09, 0x02, 0x88] {
             let mut wire = edge.client("7");
-            wire.send(&frame(TEXT, &[b'x'; 60_000]));
-            wire.send(&frame(0, &[b'x'; 60_000]));
+            wire.send(&frame(TEXT, &piece));
+            wire.send(&frame(0, &piece));
             wire.send(&[first, 0xFF, 0x7F, 0, 0, 0, 0, 0, 0, 0]);
             wire.close_code();
             let mut half = Wire::connect(edge.addr);

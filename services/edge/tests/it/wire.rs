@@ -66,6 +66,7 @@ impl Wire {
         wire.send(upgrade_request(path, headers).as_bytes());
         let answer = wire.head();
         assert_eq!(answer.status, 101, "{answer:?}");
+        assert!(answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("upgrade")), "{answer:?}");
         assert_eq!(answer.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
         wire
     }
@@ -150,6 +151,12 @@ impl Wire {
         while self.more() {}
     }
 
+    /// All text until the end.
+    pub(crate) fn text_to_end(&mut self) -> String {
+        self.read_to_end();
+        String::from_utf8_lossy(&self.read).into_owned()
+    }
+
     /// Text of a stream as it comes, until `done` says that it is enough.
     pub(crate) fn text_until(&mut self, done: impl Fn(&str) -> bool) -> String {
         loop {
@@ -181,11 +188,8 @@ impl Wire {
 }
 
 pub(crate) fn get_request(path: &str, headers: &[(&str, &str)]) -> String {
-    let mut request = format!("GET {path} HTTP/1.1\r\nHost: edge.test\r\n");
-    for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    request + "\r\n"
+    let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("GET {path} HTTP/1.1\r\nHost: edge.test\r\n{}\r\n", lines.concat())
 }
 
 pub(crate) fn upgrade_request(path: &str, headers: &[(&str, &str)]) -> String {
