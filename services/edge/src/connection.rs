@@ -95,7 +95,7 @@ pub(crate) struct Connection {
     pub(crate) dirty: bool,
     pub(crate) state: State,
     /// Commands that wait for the one in progress.
-    pub(crate) commands: Option<Box<VecDeque<Request>>>,
+    pub(crate) commands: Option<VecDeque<Request>>,
     /// Calls for this connection in progress; no further command is begun meanwhile, so that their order holds.
     pub(crate) busy: u32,
     pub(crate) slot: Slot,

@@ -75,6 +75,7 @@ pub(crate) struct Hub {
     pub(crate) by_name: HashMap<ChannelName, ChannelId, ahash::RandomState>,
     /// Have something new to write.
     pub(crate) dirty: Vec<ConnectionId>,
+    #[allow(clippy::vec_box, reason = "a connection takes the box as it is")]
     pub(crate) spare: Vec<Box<Outbox>>,
     /// Channels whose subscription the backplane must be told.
     pub(crate) to_subscribe: Vec<ChannelId>,

@@ -39,6 +39,9 @@ pub enum EdgeError {
     /// A thread or its runtime.
     #[error("a shard cannot start")]
     Shard(#[source] std::io::Error),
+    /// The backplane dropped a shard's subscriber.
+    #[error("the backplane ended a shard's subscription")]
+    BackplaneEnded,
     /// A shard ended by a panic.
     #[error("a shard panicked")]
     ShardPanicked,

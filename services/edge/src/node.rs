@@ -12,7 +12,7 @@ use std::{
 use prometheus_client::registry::Registry;
 use tickwire_auth::{Identity, Revocations, Verifier};
 use tickwire_backplane::{Backplane, Control, NodeReport, REPORT_CHANNELS_MAX};
-use tickwire_protocol::{ChannelName, UserId, namespace::Namespaces, time::now_ms};
+use tickwire_protocol::{ChannelName, namespace::Namespaces, time::now_ms};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -50,8 +50,6 @@ pub(crate) struct Node {
 pub(crate) enum Order {
     /// Revocations changed: check every connection.
     Recheck,
-    /// Close that user's connections.
-    Disconnect(UserId),
     /// Count.
     Report(oneshot::Sender<ShardReport>),
 }
@@ -160,11 +158,6 @@ impl Node {
                 tracing::warn!("a shard's mailbox is full or closed; the order is repeated within a second");
             }
         }
-    }
-
-    /// Closes that user's connections on every shard.
-    pub(crate) fn disconnect(&self, user: &UserId) {
-        self.order_all(|| Order::Disconnect(user.clone()));
     }
 
     /// Counts over all shards.

@@ -88,11 +88,6 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    /// An item without a tag.
-    pub(crate) fn plain(frame: Bytes) -> Self {
-        Self { frame, tag: None }
-    }
-
     /// The frame without its header.
     pub(crate) fn body(&self) -> Bytes {
         self.frame.slice(header_len(&self.frame)..)

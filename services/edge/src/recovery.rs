@@ -90,25 +90,32 @@ impl Shard {
         let query = HistoryQuery { since, limit: HISTORY_LIMIT_MAX, reverse: false };
         for _ in 0..READS_MAX {
             let read = self.node.backplane.history(&name, &policy, query).await;
-            let mut hub = self.hub.borrow_mut();
-            if hub.channel(id, serial).is_none() {
-                return;
-            }
-            joins = match read {
-                Ok(history) => self.splice(&mut hub, id, joins, &history),
-                Err(error) => {
-                    self.refuse_joins(&mut hub, id, &name, &joins, &error);
-                    Vec::new()
-                }
-            };
+            let Some(rest) = self.serve_read((id, serial, &name), joins, read) else { return };
+            joins = rest;
             if joins.is_empty() {
-                drop(hub);
                 break;
             }
-            drop(hub);
             tokio::task::yield_now().await;
         }
         self.end_read(id, serial, &name, joins);
+    }
+
+    /// Serves what a read allows; returns who must wait for another, or `None` if the channel is gone.
+    fn serve_read(
+        self: &Rc<Self>,
+        (id, serial, name): (ChannelId, u32, &ChannelName),
+        joins: Vec<Join>,
+        read: Result<History, BackplaneError>,
+    ) -> Option<Vec<Join>> {
+        let mut hub = self.hub.borrow_mut();
+        hub.channel(id, serial)?;
+        match read {
+            Ok(history) => Some(self.splice(&mut hub, id, joins, &history)),
+            Err(error) => {
+                self.refuse_joins(&mut hub, id, name, &joins, &error);
+                Some(Vec::new())
+            }
+        }
     }
 
     /// Answers each join that the read can be spliced for; returns the others. A read that knows of a newer epoch or of
@@ -251,20 +258,17 @@ fn inbox_answer(hub: &Hub, id: ChannelId, join: &Join, owed: &InboxState, missed
     let now = now_ms();
     let stream = &hub.channels[id.0 as usize].stream;
     let at = stream.position();
-    let (mut messages, recovered, top) = match (join.since, missed) {
-        (Some(since), Some(missed)) => {
-            let (after, recovered) = stream.splice(Some(since), missed, now)?;
-            let is_again = |message: &&Arc<Publication>| {
-                message.priority == Priority::Critical && message.position.is_some_and(|position| position <= since)
-            };
-            let mut messages: Vec<_> = owed.owed.iter().filter(is_again).cloned().collect();
-            messages.extend(after);
-            (messages, recovered, at)
-        }
-        _ => {
-            let up_to_tail = |message: &&Arc<Publication>| message.position.is_some_and(|position| position <= at);
-            (owed.owed.iter().filter(up_to_tail).cloned().collect(), false, owed.top)
-        }
+    let (mut messages, recovered, top) = if let (Some(since), Some(missed)) = (join.since, missed) {
+        let (after, recovered) = stream.splice(Some(since), missed, now)?;
+        let is_again = |message: &&Arc<Publication>| {
+            message.priority == Priority::Critical && message.position.is_some_and(|position| position <= since)
+        };
+        let mut messages: Vec<_> = owed.owed.iter().filter(is_again).cloned().collect();
+        messages.extend(after);
+        (messages, recovered, at)
+    } else {
+        let up_to_tail = |message: &&Arc<Publication>| message.position.is_some_and(|position| position <= at);
+        (owed.owed.iter().filter(up_to_tail).cloned().collect(), false, owed.top)
     };
     if top < at {
         messages.extend(stream.recent_since(top, now)?);

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use socket2::{Domain, Protocol, Socket, Type};
 use tickwire_backplane::Backplane;
 use tokio::{
@@ -76,19 +77,25 @@ pub async fn run(
             Err(_) => listeners.push(listeners[0].try_clone().map_err(EdgeError::Listen)?),
         }
     }
+    let mut drained = FuturesUnordered::new();
     let mut ended = Vec::new();
     for (index, (listener, orders)) in listeners.into_iter().zip(mailboxes).enumerate() {
-        ended.push(start_shard(index, Arc::clone(&node), listener, orders, stop.clone())?);
+        let shard = Starting { node: Arc::clone(&node), listener, orders, stop: stop.clone() };
+        let (is_drained, has_ended) = shard.start(index)?;
+        drained.push(is_drained);
+        ended.push(has_ended);
     }
     let reporter = tokio::spawn(report(Arc::clone(&node), stop.clone()));
     let controls = tokio::spawn(read_controls(Arc::clone(&node), stop.clone()));
-    let mut outcome = Ok(());
-    for shard in ended {
-        outcome = shard.await.unwrap_or(Err(EdgeError::ShardPanicked)).and(outcome);
+    while drained.next().await.is_some() {
         // One shard that fails takes the node with it: half a node would look healthy.
         shutdown.cancel();
     }
     stop.cancel();
+    let mut outcome = Ok(());
+    for shard in ended {
+        outcome = shard.await.unwrap_or(Err(EdgeError::ShardPanicked)).and(outcome);
+    }
     for task in [reporter, controls] {
         if let Err(error) = task.await {
             tracing::error!(%error, "a task of the node panicked");
@@ -97,49 +104,53 @@ pub async fn run(
     outcome
 }
 
+type Drained = oneshot::Receiver<()>;
 type Ended = oneshot::Receiver<Result<(), EdgeError>>;
 
-fn start_shard(
-    index: usize,
+/// A shard's share of what `run` was given.
+struct Starting {
     node: Arc<Node>,
     listener: TcpListener,
     orders: mpsc::Receiver<Order>,
     stop: CancellationToken,
-) -> Result<Ended, EdgeError> {
-    let (sender, ended) = oneshot::channel();
-    let body = move || {
-        let outcome = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(EdgeError::Shard)
-            .and_then(|runtime| LocalSet::new().block_on(&runtime, serve_shard(node, listener, orders, stop)));
-        // The node may have given up waiting.
-        let _ = sender.send(outcome);
-    };
-    thread::Builder::new().name(format!("edge-shard-{index}")).spawn(body).map_err(EdgeError::Shard)?;
-    Ok(ended)
 }
 
-async fn serve_shard(
-    node: Arc<Node>,
-    listener: TcpListener,
-    orders: mpsc::Receiver<Order>,
-    stop: CancellationToken,
-) -> Result<(), EdgeError> {
-    listener.set_nonblocking(true).map_err(EdgeError::Listen)?;
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(EdgeError::Listen)?;
-    let draining = node.draining.clone();
-    let subscriber = node.backplane.subscriber(node.config.edge.signal_queue);
-    let shard = Shard::new(Arc::clone(&node), subscriber.id);
-    let hub = tokio::task::spawn_local(Shard::run(shard.clone(), subscriber.signals, orders, stop.child_token()));
-    tokio::select! {
-        () = accept_all(&shard, listener) => {}
-        () = draining.cancelled() => {}
+impl Starting {
+    /// Starts the thread. The first receiver ends when the shard has no clients left after a drain (or fails), the second
+    /// with its outcome.
+    fn start(self, index: usize) -> Result<(Drained, Ended), EdgeError> {
+        let (drained, is_drained) = oneshot::channel();
+        let (ended, has_ended) = oneshot::channel();
+        let body = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(EdgeError::Shard);
+            let outcome = runtime.and_then(|runtime| LocalSet::new().block_on(&runtime, self.serve(drained)));
+            // The node may have given up waiting.
+            let _ = ended.send(outcome);
+        };
+        thread::Builder::new().name(format!("edge-shard-{index}")).spawn(body).map_err(EdgeError::Shard)?;
+        Ok((is_drained, has_ended))
     }
-    // New clients are refused by whoever else listens; those here are asked to leave.
-    shard.drain().await;
-    hub.abort();
-    Ok(())
+
+    async fn serve(self, drained: oneshot::Sender<()>) -> Result<(), EdgeError> {
+        let Self { node, listener, orders, stop } = self;
+        listener.set_nonblocking(true).map_err(EdgeError::Listen)?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(EdgeError::Listen)?;
+        let subscriber = node.backplane.subscriber(node.config.edge.signal_queue);
+        let shard = Shard::new(Arc::clone(&node), subscriber.id);
+        let hub = Shard::run(shard.clone(), subscriber.signals, orders);
+        // Newcomers are accepted until every shard is drained, to be told so; a closed port would say nothing.
+        let leaving = async {
+            node.draining.cancelled().await;
+            shard.drain().await;
+            drop(drained);
+            stop.cancelled().await;
+        };
+        tokio::select! {
+            () = accept_all(&shard, listener) => Ok(()),
+            () = leaving => Ok(()),
+            () = hub => Err(EdgeError::BackplaneEnded),
+        }
+    }
 }
 
 async fn accept_all(shard: &std::rc::Rc<Shard>, listener: tokio::net::TcpListener) {

@@ -54,7 +54,7 @@ impl Shard {
         if connection.busy > 0 || connection.closing.is_some() {
             return None;
         }
-        let request = connection.commands.as_mut().and_then(|commands| VecDeque::pop_front(commands));
+        let request = connection.commands.as_mut().and_then(VecDeque::pop_front);
         let Some(request) = request else {
             connection.commands = None;
             return None;
@@ -246,7 +246,7 @@ impl Shard {
         let (channel, answer) = match ask {
             Ask::Publish(publish) => {
                 let channel = publish.channel.clone();
-                let answer = backplane.publish(publish).await.map(|published| Event::Published {
+                let answer = backplane.publish(*publish).await.map(|published| Event::Published {
                     id: request,
                     channel: channel.clone(),
                     position: published.position,

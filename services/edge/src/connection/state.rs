@@ -96,7 +96,7 @@ pub(crate) enum Effect {
 /// A question for the backplane, on behalf of a client.
 #[derive(Debug)]
 pub(crate) enum Ask {
-    Publish(Publish),
+    Publish(Box<Publish>),
     History { channel: ChannelName, policy: Policy, query: HistoryQuery, owner_only: bool },
     Presence { channel: ChannelName },
     Ack { channel: ChannelName, positions: Vec<Position> },
@@ -237,7 +237,7 @@ impl State {
                 };
                 effects.push(match self.known(id, channel, context) {
                     Ok((channel, policy)) if may_publish(identity, &channel, policy) => {
-                        Effect::Ask { id, ask: Box::new(Ask::Publish(publish(channel, policy.clone()))) }
+                        Effect::Ask { id, ask: Box::new(Ask::Publish(Box::new(publish(channel, policy.clone())))) }
                     }
                     Ok((channel, _)) => {
                         refuse(id, ErrorCode::Forbidden, "clients may not publish here", Some(channel.as_str()))

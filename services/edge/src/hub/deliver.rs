@@ -1,6 +1,7 @@
 //! The way of a message: from the backplane's signal to outboxes, then once to each socket.
 
 use std::{
+    cell::OnceCell,
     io::{self, IoSlice},
     rc::Rc,
     sync::Arc,
@@ -9,7 +10,10 @@ use std::{
 
 use bytes::Bytes;
 use tickwire_backplane::{Control, Signal};
-use tickwire_protocol::{ChannelName, CloseCode, DeliveryClass, Event, Position, Priority, Publication, time::now_ms};
+use tickwire_protocol::{
+    ChannelName, CloseCode, DeliveryClass, Event, Position, Priority, Publication, publication::FrameCache,
+    time::now_ms,
+};
 use tokio::net::TcpStream;
 
 use super::{
@@ -300,8 +304,8 @@ struct Round<'a> {
     channel: ChannelId,
     class: DeliveryClass,
     publication: &'a Arc<Publication>,
-    /// Frames by dialect; `Some(None)` where the dialect has no such message.
-    frames: [Option<Option<Bytes>>; tickwire_protocol::publication::FrameCache::SLOTS],
+    /// Frames by dialect; `None` in a cell where the dialect has no such message.
+    frames: [OnceCell<Option<Bytes>>; FrameCache::SLOTS],
     budget: usize,
     queued: u64,
     conflated: u64,
@@ -315,7 +319,7 @@ impl<'a> Round<'a> {
             channel,
             class: hub.channels[channel.0 as usize].policy.class,
             publication,
-            frames: Default::default(),
+            frames: [const { OnceCell::new() }; FrameCache::SLOTS],
             budget: shard.budget(hub),
             queued: 0,
             conflated: 0,
@@ -344,17 +348,17 @@ impl<'a> Round<'a> {
 
     fn push(&mut self, connection: &mut Connection, id: ConnectionId) {
         let dialect = connection.state.dialect();
-        let encoded = self.frames[dialect.slot()].get_or_insert_with(|| {
+        let encoded = self.frames[dialect.slot()].get_or_init(|| {
             dialect.encode(&Event::Message(self.publication.clone())).map(|body| frame(dialect, &body))
         });
-        let Some(encoded) = encoded else { return };
+        let Some(encoded) = encoded.clone() else { return };
         let is_owed = self.class == DeliveryClass::Inbox && self.publication.priority == Priority::Critical;
         let tag = (is_owed || matches!(connection.sink, Sink::Pull)).then(|| {
             let receipts = if is_owed { self.publication.position.into_iter().collect() } else { Vec::new() };
             let channel = self.publication.channel.clone();
             Box::new(Tag { channel, mark: self.publication.position, receipts })
         });
-        let item = Item { frame: encoded.clone(), tag };
+        let item = Item { frame: encoded, tag };
         match connection.message(self.channel, self.class, self.publication, item, self.budget) {
             Pushed::Queued => self.queued += 1,
             Pushed::Conflated => self.conflated += 1,

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use tickwire_backplane::Signal;
 use tickwire_protocol::{ChannelName, CloseCode, ErrorCode, Event, UserId, dialect::Dialect, time::now_ms};
 use tokio::{sync::mpsc, time::MissedTickBehavior};
-use tokio_util::sync::CancellationToken;
 
 use super::{Hub, Shard, stream::Status};
 use crate::{
@@ -23,19 +22,13 @@ const SWEEP_TICKS: usize = 40;
 const BATCH_MAX: usize = 256;
 
 impl Shard {
-    /// The shard's loop. Ends with `stop`.
-    pub(crate) async fn run(
-        self: Rc<Self>,
-        mut signals: mpsc::Receiver<Signal>,
-        mut orders: mpsc::Receiver<Order>,
-        stop: CancellationToken,
-    ) {
+    /// The shard's loop. Ends only if the backplane ends the subscription.
+    pub(crate) async fn run(self: Rc<Self>, mut signals: mpsc::Receiver<Signal>, mut orders: mpsc::Receiver<Order>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = stop.cancelled() => return,
                 taken = signals.recv_many(&mut batch, BATCH_MAX) => {
                     if taken == 0 {
                         tracing::error!("the backplane ended a shard's subscription");
@@ -53,7 +46,6 @@ impl Shard {
     fn on_order(&self, order: Order) {
         match order {
             Order::Recheck => self.recheck(),
-            Order::Disconnect(user) => self.disconnect(&user),
             Order::Report(answer) => {
                 // The asker may have given up; then nobody wants the answer.
                 let _ = answer.send(self.report());

@@ -54,7 +54,7 @@ struct Lane {
 
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    lanes: [Lane; LANES],
+    by_priority: [Lane; LANES],
     slots: Slab<Slot>,
     by_key: HashTable<usize>,
 }
@@ -78,15 +78,15 @@ impl Slot {
 
 impl Lanes {
     pub(super) fn is_empty(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.entries.is_empty())
+        self.by_priority.iter().all(|lane| lane.entries.is_empty())
     }
 
     pub(super) fn capacity(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.entries.capacity()).sum::<usize>() + self.slots.capacity()
+        self.by_priority.iter().map(|lane| lane.entries.capacity()).sum::<usize>() + self.slots.capacity()
     }
 
     pub(super) fn push(&mut self, lane: usize, entry: Entry) {
-        let lane = &mut self.lanes[lane];
+        let lane = &mut self.by_priority[lane];
         lane.channels |= bit(entry.channel);
         lane.entries.push_back(entry);
     }
@@ -95,14 +95,14 @@ impl Lanes {
     pub(super) fn raise(&mut self, channel: ChannelId, to: usize) {
         let bit = bit(Some(channel));
         for from in to + 1..LANES {
-            if self.lanes[from].channels & bit == 0 {
+            if self.by_priority[from].channels & bit == 0 {
                 continue;
             }
-            let entries = std::mem::take(&mut self.lanes[from].entries);
+            let entries = std::mem::take(&mut self.by_priority[from].entries);
             let (raised, kept): (VecDeque<_>, VecDeque<_>) =
                 entries.into_iter().partition(|entry| entry.channel == Some(channel));
-            self.lanes[from].channels = kept.iter().fold(0, |bits, entry| bits | self::bit(entry.channel));
-            self.lanes[from].entries = kept;
+            self.by_priority[from].channels = kept.iter().fold(0, |bits, entry| bits | self::bit(entry.channel));
+            self.by_priority[from].entries = kept;
             for entry in raised {
                 self.push(to, entry);
             }
@@ -147,10 +147,10 @@ impl Lanes {
         let bit = bit(Some(channel));
         let mut cost = 0;
         for lane in 0..LANES {
-            if self.lanes[lane].channels & bit == 0 {
+            if self.by_priority[lane].channels & bit == 0 {
                 continue;
             }
-            let entries = std::mem::take(&mut self.lanes[lane].entries);
+            let entries = std::mem::take(&mut self.by_priority[lane].entries);
             let mut kept = VecDeque::with_capacity(entries.len());
             for entry in entries {
                 if entry.is_reply || entry.channel != Some(channel) {
@@ -162,7 +162,7 @@ impl Lanes {
                     Value::Slot(slot) => self.take_slot(slot).cost(),
                 };
             }
-            self.lanes[lane].entries = kept;
+            self.by_priority[lane].entries = kept;
         }
         cost
     }
@@ -171,12 +171,12 @@ impl Lanes {
     pub(super) fn pop(&mut self) -> Option<(Item, bool)> {
         let lane = self.next_lane()?;
         for waiting in lane + 1..LANES {
-            let waiting = &mut self.lanes[waiting];
+            let waiting = &mut self.by_priority[waiting];
             if !waiting.entries.is_empty() {
                 waiting.passed_over = waiting.passed_over.saturating_add(1);
             }
         }
-        let lane = &mut self.lanes[lane];
+        let lane = &mut self.by_priority[lane];
         lane.passed_over = 0;
         let entry = lane.entries.pop_front()?;
         if lane.entries.is_empty() {
@@ -191,7 +191,7 @@ impl Lanes {
 
     /// The length of the frame that [`Lanes::pop`] would return.
     pub(super) fn peek_len(&self) -> Option<usize> {
-        let entry = self.lanes[self.next_lane()?].entries.front()?;
+        let entry = self.by_priority[self.next_lane()?].entries.front()?;
         Some(match &entry.value {
             Value::Frame(item) => item.frame.len(),
             Value::Slot(slot) => self.slots[*slot].item.frame.len(),
@@ -201,9 +201,9 @@ impl Lanes {
     /// The most urgent lane, unless a lower one has been passed over too often and its first entry's channel has nothing
     /// waiting above it.
     fn next_lane(&self) -> Option<usize> {
-        let urgent = self.lanes.iter().position(|lane| !lane.entries.is_empty())?;
-        let mut above = self.lanes[urgent].channels;
-        for (index, lane) in self.lanes.iter().enumerate().skip(urgent + 1) {
+        let urgent = self.by_priority.iter().position(|lane| !lane.entries.is_empty())?;
+        let mut above = self.by_priority[urgent].channels;
+        for (index, lane) in self.by_priority.iter().enumerate().skip(urgent + 1) {
             let first = lane.entries.front();
             if lane.passed_over >= PASSED_OVER_MAX && first.is_some_and(|entry| bit(entry.channel) & above == 0) {
                 return Some(index);

@@ -1,4 +1,7 @@
-use std::{collections::HashMap, io::IoSlice};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::IoSlice,
+};
 
 use proptest::prelude::*;
 use tickwire_protocol::{DeliveryClass, RawJson, publication::FrameCache};
@@ -9,7 +12,7 @@ use crate::framing::outgoing::{DataKind, data};
 const BUDGET: usize = 1 << 20;
 
 fn item(text: &str) -> Item {
-    Item::plain(data(DataKind::Text, text.as_bytes()))
+    Item { frame: data(DataKind::Text, text.as_bytes()), tag: None }
 }
 
 fn value(key: &str, priority: Priority) -> Arc<Publication> {
@@ -20,7 +23,7 @@ fn value(key: &str, priority: Priority) -> Arc<Publication> {
         time_ms: 0,
         priority,
         key: Some(key.into()),
-        tags: Default::default(),
+        tags: BTreeMap::default(),
         data: RawJson::null(),
         publisher: None,
         signature: None,

@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "clippy knows #[test] functions, not what they call")]
 
 mod accept;
+mod delivery;
 #[allow(dead_code, reason = "its `main` is for the command line")]
 #[path = "../../examples/echo.rs"]
 mod echo;
 mod edge;
 mod fallback;
 mod framing;
+mod pressure;
 mod raw;
+mod sessions;
+mod support;
 mod wire;
