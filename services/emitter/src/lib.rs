@@ -1,1 +1,132 @@
-//! tickwire-emitter
+//! The emitter: the only door for publishing.
+//!
+//! A backend of the platform says over HTTP what happened; the emitter checks it, turns typed events into messages
+//! ([`events`] is the whole table of kinds and channels), and hands them to the backplane. A message goes `api` → `publish` →
+//! backplane.
+//!
+//! Invariants:
+//! - A 2xx is sent only after the backplane confirmed; whatever else happened is an error with a code.
+//! - Bodies are closed structs; money never passes through a float; `data` is passed on as the text it came in.
+//! - The process holds nothing that another emitter would need: idempotency and alerts live in the backplane.
+
+mod api;
+mod config;
+mod events;
+mod metrics;
+mod publish;
+mod throttle;
+mod value;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tickwire_auth::AuthError;
+use tickwire_backplane::Backplane;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use config::{Config, EmitterConfig};
+
+/// How often revocations are read; a revoked service token works no longer than this.
+const REVOCATIONS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why an emitter does not start, or ends early.
+#[derive(Debug, thiserror::Error)]
+pub enum EmitterError {
+    /// No usable way to authenticate callers is configured.
+    #[error("callers cannot be authenticated")]
+    Auth(#[from] AuthError),
+    /// A setting is out of its bounds.
+    #[error("emitter.{key}: {reason}")]
+    Config {
+        /// The key below `emitter`.
+        key: &'static str,
+        /// What it should be.
+        reason: &'static str,
+    },
+    /// The listener failed.
+    #[error("the listener failed")]
+    Listen(#[source] std::io::Error),
+}
+
+impl EmitterError {
+    /// Whether the configuration is at fault: exit code 64.
+    pub fn is_config(&self) -> bool {
+        match self {
+            Self::Auth(error) => error.is_config(),
+            Self::Config { .. } => true,
+            Self::Listen(_) => false,
+        }
+    }
+}
+
+/// Checks `config` as [`run`] does, before a port is bound.
+pub fn check(config: &Config) -> Result<(), EmitterError> {
+    tickwire_auth::ApiKeys::new(&config.emitter.api_keys)?;
+    match tickwire_auth::Verifier::new(&config.auth) {
+        Err(AuthError::NoKeys) if !config.emitter.api_keys.is_empty() => {}
+        result => drop(result?),
+    }
+    let emitter = &config.emitter;
+    let at_least_one = |key, value: usize| {
+        if value == 0 { Err(EmitterError::Config { key, reason: "at least 1" }) } else { Ok(()) }
+    };
+    at_least_one("body_bytes_max", emitter.body_bytes_max)?;
+    at_least_one("batch_bytes_max", emitter.batch_bytes_max)?;
+    at_least_one("data_bytes_max", emitter.data_bytes_max)?;
+    at_least_one("requests_max", emitter.requests_max)?;
+    if emitter.requests_max > tokio::sync::Semaphore::MAX_PERMITS {
+        return Err(EmitterError::Config { key: "requests_max", reason: "too many" });
+    }
+    Ok(())
+}
+
+/// Serves `listener` until `shutdown`, then finishes what is in progress within `emitter.drain_ms`.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    backplane: Arc<dyn Backplane>,
+    shutdown: CancellationToken,
+) -> Result<(), EmitterError> {
+    check(&config)?;
+    let drain = config.emitter.drain();
+    let app = Arc::new(api::App::new(config, backplane)?);
+    let address = listener.local_addr().map_err(EmitterError::Listen)?;
+    let upkeep = tokio::spawn(keep_revocations(Arc::clone(&app), shutdown.clone()));
+    let service = api::router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
+    let draining = {
+        let (app, shutdown) = (Arc::clone(&app), shutdown.clone());
+        async move {
+            shutdown.cancelled().await;
+            app.readiness.set("draining", true);
+        }
+    };
+    tracing::info!(addr = %address, "listening");
+    let serving = axum::serve(listener, service).with_graceful_shutdown(draining);
+    let deadline = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(drain).await;
+    };
+    let ended = tokio::select! {
+        ended = serving => ended.map_err(EmitterError::Listen),
+        () = deadline => {
+            tracing::warn!(drain_ms = drain.as_millis(), "requests were still in progress when the drain's time was up");
+            Ok(())
+        }
+    };
+    upkeep.abort();
+    ended
+}
+
+async fn keep_revocations(app: Arc<api::App>, shutdown: CancellationToken) {
+    let mut interval = tokio::time::interval(REVOCATIONS_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = shutdown.cancelled() => return,
+        }
+        if let Err(error) = app.refresh_revocations().await {
+            tracing::warn!(%error, "revocations could not be read; the known ones stay in force");
+        }
+    }
+}

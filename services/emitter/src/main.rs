@@ -1,2 +1,82 @@
-//! Process entry.
-fn main() {}
+//! Process entry: settings, the backplane, the listener, signals.
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use clap::Parser;
+use serde::Deserialize;
+use tickwire_auth::AuthConfig;
+use tickwire_backplane::redis::{RedisBackplane, RedisConfig};
+use tickwire_emitter::{Config, EmitterConfig};
+use tickwire_protocol::namespace::Policy;
+use tickwire_telemetry::{TelemetryConfig, config, fail, shutdown};
+use tokio::net::TcpListener;
+
+/// The sections that an emitter reads.
+const SECTIONS: &[&str] = &["auth", "emitter", "namespaces", "telemetry", "backplane"];
+
+/// Takes messages from backends over HTTP and publishes them to the cluster.
+///
+/// Settings come from the file that `TICKWIRE_CONFIG` names and from `TICKWIRE_<SECTION>__<KEY>`; options here go first.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Options {
+    /// Where to listen, address:port.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Where Redis is: redis://, rediss://, redis+sentinel:// or redis+cluster://.
+    #[arg(long)]
+    redis: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    auth: AuthConfig,
+    emitter: EmitterConfig,
+    namespaces: std::collections::BTreeMap<String, Policy>,
+    telemetry: TelemetryConfig,
+    backplane: RedisConfig,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let settings: Settings = match config::load(SECTIONS) {
+        Ok(settings) => settings,
+        Err(error) => return fail(&error),
+    };
+    let Settings { auth, mut emitter, namespaces, telemetry, mut backplane } = settings;
+    emitter.listen = options.listen.unwrap_or(emitter.listen);
+    backplane.url = options.redis.unwrap_or(backplane.url);
+    let config = Config { auth, emitter, namespaces, telemetry };
+    if let Err(error) = tickwire_emitter::check(&config) {
+        return fail(&format!("{:#}", anyhow::Error::from(error)));
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("no runtime: {error}")),
+    };
+    runtime.block_on(async {
+        let _telemetry = match tickwire_telemetry::init(&config.telemetry, "tickwire-emitter") {
+            Ok(guard) => guard,
+            Err(error) => return fail(&error),
+        };
+        match serve(config, backplane).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!("{error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+async fn serve(config: Config, redis: RedisConfig) -> anyhow::Result<()> {
+    let shutdown = shutdown::on_signals();
+    let place = redis.display_url();
+    let backplane = RedisBackplane::connect(redis).await.with_context(|| format!("no backplane at {place}"))?;
+    let listen = config.emitter.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    tickwire_emitter::run(config, listener, backplane as Arc<dyn tickwire_backplane::Backplane>, shutdown).await?;
+    Ok(())
+}

@@ -12,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tickwire_protocol::{
     ChannelName, Position, Priority, Publication, RawJson, UserId, namespace::Policy, publication::Tags,
 };
@@ -419,6 +420,18 @@ impl AlertId {
     /// A new one for `user`.
     pub fn generate(user: &UserId) -> Self {
         use rand::distr::{Alphanumeric, SampleString};
+        Self::new(user, &Alphanumeric.sample_string(&mut rand::rng(), 24))
+    }
+
+    /// The same one for the same `user` and `seed`: a repeated notification names the alert that the first one made.
+    pub fn derived(user: &UserId, seed: &str) -> Self {
+        const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let digest = Sha256::new().chain_update(user.as_str()).chain_update(b":").chain_update(seed).finalize();
+        let text: String = digest.iter().take(24).map(|byte| char::from(ALPHABET[usize::from(*byte) % 62])).collect();
+        Self::new(user, &text)
+    }
+
+    fn new(user: &UserId, unique: &str) -> Self {
         use std::fmt::Write;
         let mut text = String::with_capacity(user.as_str().len() * 2 + 25);
         for byte in user.as_str().bytes() {
@@ -426,7 +439,7 @@ impl AlertId {
             let _ = write!(text, "{byte:02x}");
         }
         text.push('.');
-        Alphanumeric.append_string(&mut rand::rng(), &mut text, 24);
+        text.push_str(unique);
         Self { user: user.clone(), text }
     }
 

@@ -53,6 +53,7 @@ pub struct Malformed {
 }
 
 impl Malformed {
+    /// One whose `id` is not known.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { id: None, message: message.into() }
     }
@@ -60,4 +61,32 @@ impl Malformed {
     pub(crate) fn with_id(self, id: Option<i64>) -> Self {
         Self { id, ..self }
     }
+}
+
+/// One MessagePack value with nothing after it as JSON text: the body of an HTTP request.
+pub fn json_from_msgpack(bytes: &[u8], depth_max: usize) -> Result<String, Malformed> {
+    let mut json = Vec::with_capacity(bytes.len() + bytes.len() / 2);
+    let rest = msgpack::to_json(bytes, depth_max, &mut json).map_err(|error| Malformed::new(error.to_string()))?;
+    if !rest.is_empty() {
+        return Err(Malformed::new("there are bytes after the MessagePack value"));
+    }
+    // Only whole strings and ASCII are ever written to it.
+    String::from_utf8(json).map_err(|_| Malformed::new("a string is not UTF-8"))
+}
+
+/// `bytes`, if they are UTF-8 in which maps and lists stand at most `depth_max` inside one another. It may still be no JSON.
+pub fn json_text(bytes: &[u8], depth_max: usize) -> Result<&str, Malformed> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Malformed::new("the text is not UTF-8"))?;
+    if json::is_depth_within(text, depth_max) {
+        Ok(text)
+    } else {
+        Err(Malformed::new(format!("maps and lists may be nested {depth_max} deep")))
+    }
+}
+
+/// A JSON value, which somebody has parsed or rendered before, as MessagePack.
+pub fn msgpack_of_json(json: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(json.len());
+    msgpack_from_json(json, &mut bytes);
+    bytes
 }

@@ -1,0 +1,131 @@
+//! The HTTP API: routes, who may call them, and the one form of every error.
+
+mod access;
+mod body;
+mod caller;
+mod channels;
+mod docs;
+mod events;
+mod inbox;
+mod observe;
+mod openapi;
+mod probes;
+mod publishing;
+mod refusal;
+mod routes;
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::request::Parts;
+use tickwire_auth::{ApiKeys, AuthError, Revocations, Verifier};
+use tickwire_backplane::{Backplane, Control};
+use tickwire_protocol::{ErrorCode, namespace::Namespaces, time::now_ms};
+use tickwire_telemetry::{
+    health::Readiness,
+    metrics::{Registry, build_info},
+};
+use tokio::sync::Semaphore;
+
+use crate::{
+    Config,
+    metrics::{CodeLabels, Metrics},
+    publish::{RequestContext, check_key},
+    throttle::Throttle,
+};
+
+pub(crate) use refusal::Refusal;
+pub(crate) use routes::router;
+
+use caller::CallerId;
+
+/// Failed authentications that an address may make at once.
+const FAILURES_BURST: u32 = 30;
+
+/// What every request needs.
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) backplane: Arc<dyn Backplane>,
+    pub(crate) metrics: Metrics,
+    pub(crate) readiness: Readiness,
+    registry: Registry,
+    /// `None` where only API keys are configured.
+    verifier: Option<Verifier>,
+    keys: ApiKeys,
+    revocations: Mutex<Revocations>,
+    callers: Option<Throttle<CallerId>>,
+    failures: Option<Throttle<IpAddr>>,
+    slots: Semaphore,
+    hasher: std::hash::RandomState,
+}
+
+impl App {
+    pub(crate) fn new(config: Config, backplane: Arc<dyn Backplane>) -> Result<Self, AuthError> {
+        let keys = ApiKeys::new(&config.emitter.api_keys)?;
+        let verifier = match Verifier::new(&config.auth) {
+            Ok(verifier) => Some(verifier),
+            // API keys are a way to authenticate, too.
+            Err(AuthError::NoKeys) if !keys.is_empty() => None,
+            Err(error) => return Err(error),
+        };
+        let mut registry = Registry::default();
+        build_info(&mut registry, "emitter", env!("CARGO_PKG_VERSION"));
+        let metrics = Metrics::register(&mut registry);
+        let emitter = &config.emitter;
+        Ok(Self {
+            namespaces: config.namespaces(),
+            callers: Throttle::new(emitter.requests_per_s, Duration::from_secs(1), emitter.requests_burst),
+            failures: Throttle::new(emitter.auth_failures_per_minute, Duration::from_secs(60), FAILURES_BURST),
+            slots: Semaphore::new(emitter.requests_max),
+            revocations: Mutex::default(),
+            hasher: std::hash::RandomState::new(),
+            readiness: Readiness::new(),
+            backplane,
+            metrics,
+            registry,
+            verifier,
+            keys,
+            config,
+        })
+    }
+
+    /// Takes over the revocations that are in force.
+    pub(crate) async fn refresh_revocations(&self) -> Result<(), tickwire_backplane::BackplaneError> {
+        let controls = self.backplane.controls().await?;
+        let mut revocations = self.revocations.lock().unwrap_or_else(PoisonError::into_inner);
+        for control in controls {
+            match control {
+                Control::RevokeToken { jti, expires_at_ms } => revocations.revoke_token(&jti, expires_at_ms),
+                Control::RevokeUser { user, issued_until_s, expires_at_ms } => {
+                    revocations.revoke_user(user, issued_until_s, expires_at_ms);
+                }
+                Control::Disconnect { .. } | Control::Ban { .. } => {}
+            }
+        }
+        revocations.prune(now_ms());
+        self.metrics.revocations_evicted.set(i64::try_from(revocations.evicted()).unwrap_or(i64::MAX));
+        Ok(())
+    }
+}
+
+/// The label of an error code.
+pub(crate) fn metrics_code(code: ErrorCode) -> CodeLabels {
+    CodeLabels { code: code.as_str() }
+}
+
+/// What the headers say about all messages of a request.
+fn context(parts: &Parts) -> Result<RequestContext, Refusal> {
+    let idempotency_key = match parts.headers.get("idempotency-key") {
+        None => None,
+        Some(value) => {
+            let key = value.to_str().map_err(|_| Refusal::bad_request("`Idempotency-Key`: printable ASCII"))?;
+            check_key("Idempotency-Key", key)?;
+            Some(key.to_owned())
+        }
+    };
+    Ok(RequestContext { idempotency_key, traceparent: observe::traceparent(&parts.headers) })
+}

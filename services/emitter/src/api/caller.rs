@@ -1,0 +1,120 @@
+//! Who calls.
+
+use std::{
+    hash::BuildHasher,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{Arc, PoisonError},
+    time::Instant,
+};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use http::{header, request::Parts};
+use tickwire_protocol::{ErrorCode, UserId, time::now_ms};
+
+use super::{App, Refusal, metrics_code};
+
+/// Longest bearer that is looked at, bytes.
+const BEARER_BYTES_MAX: usize = 16 * 1024;
+
+/// A caller that may publish: an API key, or a token with role `service`.
+#[derive(Debug)]
+pub(crate) struct Service;
+
+/// A caller that may end other people's access: a [`Service`], or a token with role `operator`.
+#[derive(Debug)]
+pub(crate) struct Operator;
+
+/// Whose rate a request counts for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum CallerId {
+    Token(UserId),
+    /// A hash of the key, which itself is not kept.
+    Key(u64),
+}
+
+struct Caller {
+    id: CallerId,
+    is_service: bool,
+    is_operator: bool,
+}
+
+impl FromRequestParts<Arc<App>> for Service {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let caller = admit(app, parts).await?;
+        if caller.is_service { Ok(Self) } else { Err(forbidden("service")) }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Operator {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let caller = admit(app, parts).await?;
+        if caller.is_service || caller.is_operator { Ok(Self) } else { Err(forbidden("service` or `operator")) }
+    }
+}
+
+fn forbidden(role: &str) -> Refusal {
+    Refusal::new(ErrorCode::Forbidden, format!("a token with role `{role}` is needed here"))
+}
+
+/// Authenticates, and counts the request for its caller.
+async fn admit(app: &App, parts: &Parts) -> Result<Caller, Refusal> {
+    let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let ip = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip().to_canonical());
+    if let Some(failures) = &app.failures {
+        failures.peek(ip, Instant::now()).map_err(|wait| {
+            let message = "too many failed authentications from this address";
+            Refusal::new(ErrorCode::RateLimited, message).retry_after(wait)
+        })?;
+    }
+    let caller = match identify(app, parts).await {
+        Ok(caller) => caller,
+        Err(refusal) => {
+            app.metrics.auth_failures.get_or_create(&metrics_code(refusal.code)).inc();
+            // A key set that cannot be fetched is not the caller's failure.
+            if let (Some(failures), false) = (&app.failures, refusal.code == ErrorCode::Unavailable) {
+                // The limit itself is looked at before; here the event is only counted.
+                let _limited = failures.take(ip, Instant::now());
+            }
+            return Err(refusal);
+        }
+    };
+    if let Some(callers) = &app.callers {
+        callers.take(caller.id.clone(), Instant::now()).map_err(|wait| {
+            let message = "more requests a second than this caller may make";
+            Refusal::new(ErrorCode::RateLimited, message).retry_after(wait)
+        })?;
+    }
+    Ok(caller)
+}
+
+async fn identify(app: &App, parts: &Parts) -> Result<Caller, Refusal> {
+    let unauthenticated = |message| Refusal::new(ErrorCode::Unauthenticated, message);
+    let bearer = parts
+        .headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, bearer)| bearer.trim())
+        .filter(|bearer| !bearer.is_empty() && bearer.len() <= BEARER_BYTES_MAX)
+        .ok_or_else(|| unauthenticated("send `Authorization: Bearer` with a service token or an API key"))?;
+    if app.keys.contains(bearer) {
+        let id = CallerId::Key(app.hasher.hash_one(bearer));
+        return Ok(Caller { id, is_service: true, is_operator: true });
+    }
+    let Some(verifier) = &app.verifier else { return Err(unauthenticated("the API key is not known here")) };
+    let identity = verifier.verify(bearer).await?;
+    let revocations = app.revocations.lock().unwrap_or_else(PoisonError::into_inner);
+    if revocations.is_revoked(&identity, now_ms()) {
+        return Err(unauthenticated("the token has been revoked"));
+    }
+    Ok(Caller {
+        is_service: identity.has_role("service"),
+        is_operator: identity.has_role("operator"),
+        id: CallerId::Token(identity.user),
+    })
+}

@@ -1,0 +1,219 @@
+//! Every path, with its description beside it.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    handler::Handler,
+    middleware,
+    response::IntoResponse,
+    routing::{MethodRouter, get, post},
+};
+use http::{StatusCode, header};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::{HttpMethod, schema::Type};
+
+use super::{
+    App, Refusal, access, channels, docs, events, inbox, observe,
+    openapi::{Described, Document, describe},
+    probes, publishing,
+};
+use crate::{
+    events::{
+        AlgorithmDecision, EmergencyStop, Event, LossLimitWarning, MarketData, OrderUpdate, PositionUpdate, RiskAlert,
+        SessionCompleted, SessionStarted, SessionStatus, StrategyUpdate, SystemNotification, TradeExecuted,
+        VolatilityAlert,
+    },
+    publish::{MessageBody, Receipt},
+};
+
+type AppRouter = Router<Arc<App>>;
+
+struct Routes {
+    router: AppRouter,
+    document: Document,
+}
+
+impl Routes {
+    fn get<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, handler: H, described: Described) -> Self {
+        self.add(HttpMethod::Get, path, get(handler), described)
+    }
+
+    fn post<H: Handler<T, Arc<App>>, T: 'static>(self, path: &str, handler: H, described: Described) -> Self {
+        self.add(HttpMethod::Post, path, post(handler), described)
+    }
+
+    fn event<E: Event>(self) -> Self {
+        let described = describe("events", E::SUMMARY).guarded().body::<E>().answers::<events::EventBody>();
+        self.post(&format!("/v1/events/{}", E::KIND), events::publish::<E>, described)
+    }
+
+    fn add(mut self, method: HttpMethod, path: &str, route: MethodRouter<Arc<App>>, described: Described) -> Self {
+        self.document.add(method, path, described);
+        Self { router: self.router.route(path, route), ..self }
+    }
+
+    /// Describes what another route serves.
+    fn described(mut self, path: &str, described: Described) -> Self {
+        self.document.add(HttpMethod::Get, path, described);
+        self
+    }
+}
+
+fn publishing_routes(routes: Routes) -> Routes {
+    routes
+        .post(
+            "/v1/publish",
+            publishing::publish,
+            describe("publish", "Publish one message").guarded().body::<MessageBody>().answers::<Receipt>(),
+        )
+        .post(
+            "/v1/publish/batch",
+            publishing::batch,
+            describe("publish", "Publish up to 256 messages; one result or error each, in order")
+                .guarded()
+                .body::<publishing::BatchBody>()
+                .answers::<publishing::ResultsBody>(),
+        )
+        .post(
+            "/v1/broadcast",
+            publishing::broadcast,
+            describe("publish", "Publish one message to up to 256 channels")
+                .guarded()
+                .body::<publishing::BroadcastBody>()
+                .answers::<publishing::ResultsBody>(),
+        )
+}
+
+fn event_routes(routes: Routes) -> Routes {
+    routes
+        .event::<SessionStarted>()
+        .event::<SessionStatus>()
+        .event::<SessionCompleted>()
+        .event::<AlgorithmDecision>()
+        .event::<TradeExecuted>()
+        .event::<OrderUpdate>()
+        .event::<PositionUpdate>()
+        .event::<StrategyUpdate>()
+        .event::<RiskAlert>()
+        .event::<LossLimitWarning>()
+        .event::<EmergencyStop>()
+        .event::<MarketData>()
+        .event::<VolatilityAlert>()
+        .event::<SystemNotification>()
+}
+
+fn user_routes(routes: Routes) -> Routes {
+    routes
+        .post(
+            "/v1/users/{id}/notify",
+            inbox::notify,
+            describe("alerts", "Put a notification into a user's inbox")
+                .guarded()
+                .in_path("id")
+                .body::<inbox::NotificationBody>()
+                .answers::<inbox::NotifiedBody>(),
+        )
+        .get(
+            "/v1/alerts/{id}",
+            inbox::alert,
+            describe("alerts", "Where an alert stands").guarded().in_path("id").answers::<inbox::AlertBody>(),
+        )
+        .post(
+            "/v1/users/{id}/disconnect",
+            access::disconnect,
+            describe("access", "Close a user's connections everywhere (role service or operator)")
+                .guarded()
+                .in_path("id")
+                .body::<access::DisconnectBody>()
+                .answers::<access::OrderedBody>(),
+        )
+        .post(
+            "/v1/tokens/revoke",
+            access::revoke,
+            describe("access", "Revoke a token, or a user's tokens (role service or operator)")
+                .guarded()
+                .body::<access::RevokeBody>()
+                .answers::<access::OrderedBody>(),
+        )
+}
+
+fn channel_routes(routes: Routes) -> Routes {
+    let mut routes = routes
+        .get(
+            "/v1/channels",
+            channels::list,
+            describe("channels", "Channels with subscribers, the busiest first")
+                .guarded()
+                .in_query("prefix", Type::String)
+                .in_query("limit", Type::Integer)
+                .answers::<channels::ChannelsBody>(),
+        )
+        .described(
+            "/v1/channels/{channel}/history",
+            describe("channels", "Stored messages; the channel percent-encoded or not")
+                .guarded()
+                .in_path("channel")
+                .in_query("since", Type::String)
+                .in_query("limit", Type::Integer)
+                .in_query("reverse", Type::Boolean)
+                .answers_text(
+                    "application/json",
+                    "`{\"type\":\"history\",\"channel\",\"position\",\"messages\",\"complete\"}`",
+                ),
+        )
+        .described(
+            "/v1/channels/{channel}/presence",
+            describe("channels", "Who is in a channel")
+                .guarded()
+                .in_path("channel")
+                .answers_text("application/json", "`{\"type\":\"presence\",\"channel\",\"users\",\"count\"}`"),
+        );
+    routes.router = routes.router.route("/v1/channels/{*rest}", get(channels::of_channel));
+    routes
+}
+
+fn probe_routes(routes: Routes) -> Routes {
+    routes
+        .get("/healthz", probes::alive, describe("service", "Alive").answers::<probes::StatusBody>())
+        .get(
+            "/readyz",
+            probes::ready,
+            describe("service", "Ready: with a healthy backplane, and not draining").answers::<probes::StatusBody>(),
+        )
+        .get(
+            "/metrics",
+            probes::scrape,
+            describe("service", "Metrics for Prometheus").answers_text("application/openmetrics-text", "OpenMetrics"),
+        )
+        .get("/docs", docs::page, describe("service", "A page to try this API").answers_text("text/html", "HTML"))
+}
+
+/// The whole service.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let routes = Routes { router: Router::new(), document: Document::new() };
+    let routes = channel_routes(user_routes(event_routes(publishing_routes(routes))));
+    let described = describe("service", "This document").answers_text("application/json", "OpenAPI 3.1");
+    let Routes { router: api, document } = routes;
+    let api = api.route("/v1/events/{kind}", post(events::unknown));
+    let api = api.layer(middleware::from_fn_with_state(Arc::clone(&app), observe::admit));
+
+    let mut probes = probe_routes(Routes { router: Router::new(), document });
+    probes.document.add(HttpMethod::Get, "/openapi.json", described);
+    let document = probes.document.finish().to_json().unwrap_or_else(|_| "{}".to_owned());
+    let serve = move || async move { ([(header::CONTENT_TYPE, "application/json")], document).into_response() };
+    let nothing = || async { Refusal::not_found("there is nothing at this path; /openapi.json lists what there is") };
+    let method = || async {
+        Refusal::bad_request("this path has another method; /openapi.json lists it")
+            .status(StatusCode::METHOD_NOT_ALLOWED)
+    };
+    probes
+        .router
+        .route("/openapi.json", get(serve))
+        .merge(api)
+        .fallback(nothing)
+        .method_not_allowed_fallback(method)
+        .layer(CatchPanicLayer::custom(observe::panicked))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), observe::observe))
+        .with_state(app)
+}
