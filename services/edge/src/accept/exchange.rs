@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::Instant};
 
 /// The least that hyper allows; it bounds a request's head and what waits to be written.
-const BUFFER_BYTES_MAX: usize = 8_192;
+pub(super) const BUFFER_BYTES_MAX: usize = 8_192;
 const HEADERS_MAX: usize = 64;
 
 /// When an exchange that makes no progress is given up. Whoever makes progress moves it.

@@ -1,14 +1,16 @@
 //! From an accepted socket to an attached client.
 //!
-//! [`serve`] waits until the socket has something to say, speaks HTTP once ([`exchange()`]), and hands what became a
+//! [`serve`] waits until a request's head has arrived, speaks HTTP once ([`exchange()`]), and hands what became a
 //! WebSocket to the shard. [`gate`] decides who may come in, [`endpoints`] answers what asks about the node itself.
 //!
 //! Invariants:
-//! - A socket that says nothing costs no buffer; at most `edge.handshakes_max` exchanges are under way on a shard.
+//! - A socket that says nothing, or says it slowly, costs no buffer and holds up nobody: a place among the
+//!   `edge.handshakes_max` exchanges of a shard is taken only for a whole head.
 //! - Every exchange has a deadline. Only who makes progress moves it.
 //! - Tokens are neither echoed nor logged, and neither is a query string, which may hold one.
 
 pub(crate) mod answer;
+mod arrival;
 mod credentials;
 mod endpoints;
 mod exchange;
@@ -61,7 +63,7 @@ pub(crate) enum Outcome {
 pub(crate) async fn serve(shard: Rc<Shard>, stream: TcpStream, peer: SocketAddr) {
     let patience = shard.node.config.edge.handshake_timeout();
     let visitor = Visitor::new(&shard, peer.ip());
-    if !matches!(timeout(patience, stream.readable()).await, Ok(Ok(()))) {
+    if !matches!(timeout(patience, arrival::head(&stream, &shard.scratch)).await, Ok(Ok(true))) {
         return;
     }
     let Ok(permit) = shard.handshakes.acquire().await else { return };
