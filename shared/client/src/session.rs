@@ -1,0 +1,412 @@
+//! The client's protocol without I/O: `(now, input) → effects`.
+//!
+//! Invariants:
+//! - One link at a time. Whatever ends it, [`Session`] decides alone whether, when and with which token the next is made.
+//! - A subscription outlives links: after every `connected` it is made again from its last position.
+//! - A call is answered exactly once: by the server, or by its deadline, or when the client stops. Calls are idempotent
+//!   (a publish always has a key), so they are sent again on every new link.
+//! - Events of a link that was given up are never seen: the shell drops it before it does anything else.
+
+mod calls;
+mod link;
+mod subscriptions;
+
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tickwire_protocol::{
+    ChannelName, CloseCode, Command, ErrorCode, Position, Request, SubscriptionRequest, codec::ServerEvent,
+    event::Connected,
+};
+use tokio::time::Instant;
+
+use crate::{Backoff, ClientError, ConnectionState, DisconnectReason, SubscriptionEvent, TokenPlacement};
+use calls::Calls;
+pub(crate) use calls::{CallId, Reply};
+pub(crate) use link::{DialFailure, LinkEnd};
+use link::{Phase, Verdict};
+pub(crate) use subscriptions::SubscriptionId;
+use subscriptions::Subscriptions;
+
+/// A link that lasted this long proves that connecting works: the next failure starts the backoff anew.
+const STEADY_AFTER: Duration = Duration::from_secs(5);
+/// Refused tokens in a row before the client stops.
+const REFUSED_TOKENS_MAX: u32 = 3;
+/// A token is replaced this long before its end, or in the last quarter of a shorter life.
+const REFRESH_BEFORE: Duration = Duration::from_secs(30);
+
+/// What the core needs of [`crate::ClientOptions`].
+#[derive(Debug, Clone)]
+pub(crate) struct SessionOptions {
+    pub(crate) url_count: usize,
+    pub(crate) token_placement: TokenPlacement,
+    /// Whether another token can be had when one is refused.
+    pub(crate) token_renews: bool,
+    pub(crate) backoff: Backoff,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) call_timeout: Duration,
+    pub(crate) calls_max: usize,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Begin.
+    Start,
+    /// The answer to [`Effect::FetchToken`]; `None`: none could be had.
+    Token(Option<String>),
+    /// The WebSocket is open.
+    Opened,
+    /// It could not be opened.
+    DialFailed(DialFailure),
+    /// The server said something.
+    Event(ServerEvent),
+    /// Anything at all came, a ping for example.
+    SignOfLife,
+    /// The link is gone.
+    Ended(LinkEnd),
+    /// The program subscribes.
+    Subscribe { id: SubscriptionId, request: SubscriptionRequest },
+    /// The program dropped a subscription.
+    Unsubscribe { id: SubscriptionId },
+    /// The program asks for something.
+    Call { id: CallId, command: Command },
+    /// [`Session::deadline`] passed.
+    Timer,
+    /// The program is done.
+    Stop,
+}
+
+/// What to do, in order.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Get a token; answer with [`Input::Token`].
+    FetchToken,
+    /// Open a link to the n-th address.
+    Dial { url: usize, token: String },
+    /// Send these.
+    Send(Vec<Request>),
+    /// Close and forget the link, or the attempt to make one.
+    Drop { code: CloseCode },
+    /// Hand to the subscription's consumer.
+    Deliver { to: SubscriptionId, event: SubscriptionEvent },
+    /// Answer a call.
+    Answer { to: CallId, result: Result<Reply, ClientError> },
+    /// Tell whoever watches the connection.
+    State(ConnectionState),
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    options: SessionOptions,
+    rng: StdRng,
+    phase: Phase,
+    url: usize,
+    /// Attempts since a link was steady.
+    attempt: u32,
+    refused_tokens: u32,
+    token: Option<String>,
+    fetching_token: bool,
+    resume: Option<String>,
+    /// When to replace the token of the live link.
+    refresh_at: Option<Instant>,
+    /// Server's clock at the time of `connected`, to place its later `expiresAt`s.
+    server_clock: Option<(Instant, u64)>,
+    /// The server's advice: not before this.
+    advised: Option<Instant>,
+    next_id: i64,
+    subscriptions: Subscriptions,
+    calls: Calls,
+    effects: Vec<Effect>,
+}
+
+impl Session {
+    /// `seed` decides the jitter.
+    pub(crate) fn new(options: SessionOptions, seed: u64) -> Self {
+        Self {
+            rng: StdRng::seed_from_u64(seed),
+            phase: Phase::Idle,
+            url: 0,
+            attempt: 0,
+            refused_tokens: 0,
+            token: None,
+            fetching_token: false,
+            resume: None,
+            refresh_at: None,
+            server_clock: None,
+            advised: None,
+            next_id: 1,
+            subscriptions: Subscriptions::default(),
+            calls: Calls::new(options.calls_max, options.call_timeout),
+            effects: Vec::new(),
+            options,
+        }
+    }
+
+    /// Takes one input; effects are to be carried out in order.
+    pub(crate) fn handle(&mut self, now: Instant, input: Input) -> Vec<Effect> {
+        if !matches!(self.phase, Phase::Stopped(_)) {
+            self.step(now, input);
+        } else if let Input::Call { id, .. } = input {
+            let result = Err(ClientError::Disconnected(self.stop_reason()));
+            self.effects.push(Effect::Answer { to: id, result });
+        } else if let Input::Subscribe { id, .. } = input {
+            self.end_subscription(id, ClientError::Disconnected(self.stop_reason()));
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When to call again with [`Input::Timer`], if nothing else happens.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        if matches!(self.phase, Phase::Stopped(_)) {
+            return None;
+        }
+        let retry = if self.phase.is_ready() { self.subscriptions.deadline() } else { None };
+        [self.phase.deadline(), self.refresh_at, retry, self.calls.deadline()].into_iter().flatten().min()
+    }
+
+    fn step(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Start => {
+                self.effects.push(Effect::State(ConnectionState::Connecting));
+                self.connect(now);
+            }
+            Input::Token(token) => self.take_token(now, token),
+            Input::Opened => self.greet(now),
+            Input::DialFailed(failure) if self.phase.has_link() => {
+                self.judge(now, failure.verdict(), failure.retry_after);
+            }
+            Input::Event(event) => {
+                self.phase.heard(now);
+                self.take_event(now, event);
+            }
+            Input::SignOfLife => self.phase.heard(now),
+            Input::Ended(end) if self.phase.has_link() => self.judge(now, end.verdict(), None),
+            Input::DialFailed(_) | Input::Ended(_) => {}
+            Input::Subscribe { id, request } => self.subscribe(now, id, request),
+            Input::Unsubscribe { id } => self.unsubscribe(id),
+            Input::Call { id, command } => self.call(now, id, command),
+            Input::Timer => self.tick(now),
+            Input::Stop => {
+                self.effects.push(Effect::Drop { code: CloseCode::Normal });
+                self.stop(DisconnectReason::ClosedHere);
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        for to in self.calls.expire(now) {
+            self.effects.push(Effect::Answer { to, result: Err(ClientError::Timeout) });
+        }
+        if self.refresh_at.is_some_and(|at| at <= now) {
+            self.refresh_at = None;
+            self.fetch_token();
+        }
+        if self.phase.is_ready() {
+            let due = self.subscriptions.due(now);
+            self.join(now, &due);
+        }
+        if self.phase.deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        match self.phase {
+            Phase::Waiting { .. } => self.connect(now),
+            // The server drains and its time has come: leave without waiting to be closed.
+            Phase::Ready { leave_at: Some(at), .. } if at <= now => {
+                self.effects.push(Effect::Drop { code: CloseCode::Normal });
+                self.advised = None;
+                self.next_url();
+                self.reset_link();
+                self.connect(now);
+            }
+            // No answer to the dial, or nothing heard for two heartbeats: an open socket is not proof of life.
+            Phase::Dialing { .. } | Phase::Greeting { .. } | Phase::Ready { .. } => {
+                self.effects.push(Effect::Drop { code: CloseCode::Timeout });
+                self.judge(now, Verdict::Retry, None);
+            }
+            Phase::Idle | Phase::FetchingToken | Phase::Stopped(_) => {}
+        }
+    }
+
+    fn connect(&mut self, now: Instant) {
+        if let Some(token) = &self.token {
+            self.phase = Phase::Dialing { until: now + self.options.connect_timeout };
+            self.effects.push(Effect::Dial { url: self.url, token: token.clone() });
+        } else {
+            self.phase = Phase::FetchingToken;
+            self.fetch_token();
+        }
+    }
+
+    fn fetch_token(&mut self) {
+        if !self.fetching_token {
+            self.fetching_token = true;
+            self.effects.push(Effect::FetchToken);
+        }
+    }
+
+    fn take_token(&mut self, now: Instant, token: Option<String>) {
+        self.fetching_token = false;
+        let got = token.is_some();
+        if let Some(token) = token {
+            self.token = Some(token);
+        }
+        match (&self.phase, &self.token) {
+            (Phase::FetchingToken, Some(_)) => self.connect(now),
+            (Phase::FetchingToken, None) => self.judge(now, Verdict::Retry, None),
+            (Phase::Ready { .. }, Some(token)) if got => {
+                let command = Command::Refresh { token: token.clone() };
+                self.send(command);
+            }
+            (Phase::Ready { .. }, _) => {
+                let roll = self.rng.random();
+                self.refresh_at = Some(now + self.options.backoff.delay(2, roll));
+            }
+            _ => {}
+        }
+    }
+
+    fn greet(&mut self, now: Instant) {
+        if !matches!(self.phase, Phase::Dialing { .. }) {
+            return;
+        }
+        self.phase = Phase::Greeting { until: now + self.options.connect_timeout };
+        if self.options.token_placement == TokenPlacement::Frame {
+            let command = Command::Connect { token: self.token.clone(), resume: self.resume.clone() };
+            self.send(command);
+        }
+    }
+
+    fn take_event(&mut self, now: Instant, event: ServerEvent) {
+        match event {
+            ServerEvent::Connected(connected) => self.connected(now, *connected),
+            ServerEvent::Subscribed(subscribed) => self.subscribed(*subscribed),
+            ServerEvent::Unsubscribed { id: None, channel } => self.grant_ended(&channel, ClientError::GrantEnded),
+            ServerEvent::Message(message) => self.message(now, *message),
+            ServerEvent::Presence { channel, joined, user } => {
+                self.deliver(&channel, SubscriptionEvent::Presence { user, joined });
+            }
+            ServerEvent::Reset { channel, position, reason } => self.reset(&channel, position, reason),
+            ServerEvent::Reconnect { after_ms, .. } => {
+                let at = now + Duration::from_millis(after_ms);
+                self.advised = Some(at);
+                self.phase.leave_at(at);
+            }
+            ServerEvent::Refreshed { expires_at_ms, .. } => self.plan_refresh(now, Some(expires_at_ms)),
+            ServerEvent::Error(error) => {
+                let retry_after = error.retry_after_ms.map(Duration::from_millis);
+                let failed = ClientError::Server { code: error.code, message: error.message, retry_after };
+                self.refused(now, error.id, error.channel.as_deref(), failed);
+            }
+            ServerEvent::Unsubscribed { .. } | ServerEvent::Heartbeat { .. } | ServerEvent::Unknown { .. } => {}
+            reply => {
+                let Some((to, command, reply)) = self.calls.answer(reply) else { return };
+                if let Command::Ack { channel: Ok(channel), positions } = command
+                    && let Some(live) = self.subscriptions.live(&channel)
+                {
+                    live.track.acknowledged(&positions);
+                }
+                self.effects.push(Effect::Answer { to, result: Ok(reply) });
+            }
+        }
+    }
+
+    fn connected(&mut self, now: Instant, connected: Connected) {
+        if !matches!(self.phase, Phase::Greeting { .. }) {
+            return;
+        }
+        self.phase = Phase::Ready {
+            since: now,
+            heard: now,
+            silence_max: Duration::from_millis(connected.heartbeat_interval_ms.max(1)).saturating_mul(2),
+            leave_at: None,
+        };
+        self.refused_tokens = 0;
+        self.advised = None;
+        self.resume = connected.resume;
+        self.server_clock = Some((now, connected.time_ms));
+        self.plan_refresh(now, connected.expires_at_ms);
+        self.effects.push(Effect::State(ConnectionState::Connected {
+            node: connected.node,
+            connection_id: connected.connection_id,
+            user: connected.user,
+        }));
+        let all = self.subscriptions.all();
+        self.join(now, &all);
+        for request in self.calls.unanswered() {
+            self.effects.push(Effect::Send(vec![request]));
+        }
+    }
+
+    fn plan_refresh(&mut self, now: Instant, expires_at_ms: Option<u64>) {
+        self.refresh_at = None;
+        let (Some(expires_at_ms), Some((at, time_ms))) = (expires_at_ms, self.server_clock) else { return };
+        if !self.options.token_renews {
+            return;
+        }
+        let server_now_ms = time_ms + u64::try_from((now - at).as_millis()).unwrap_or(u64::MAX);
+        let left = Duration::from_millis(expires_at_ms.saturating_sub(server_now_ms));
+        self.refresh_at = Some(now + left - REFRESH_BEFORE.min(left / 4));
+    }
+
+    fn call(&mut self, now: Instant, to: CallId, command: Command) {
+        let id = self.take_id();
+        let Some(request) = self.calls.add(now, id, to, command) else {
+            return self.effects.push(Effect::Answer { to, result: Err(ClientError::TooManyCalls) });
+        };
+        if self.phase.is_ready() {
+            self.effects.push(Effect::Send(vec![request]));
+        }
+    }
+
+    /// An `error` frame, sent where its request came from.
+    fn refused(&mut self, now: Instant, id: Option<i64>, channel: Option<&str>, error: ClientError) {
+        if let Some((to, _)) = id.and_then(|id| self.calls.take(id)) {
+            return self.effects.push(Effect::Answer { to, result: Err(error) });
+        }
+        if let Some(id) = id
+            && self.subscription_refused(now, id, channel, &error)
+        {
+            return;
+        }
+        let ClientError::Server { code, ref message, retry_after } = error else { return };
+        match (&self.phase, channel) {
+            (Phase::Ready { .. }, Some(channel)) if !code.is_retryable() => {
+                if let Ok(channel) = ChannelName::new(channel) {
+                    self.grant_ended(&channel, error);
+                }
+            }
+            // The reason of the close that follows.
+            _ => {
+                tracing::debug!(?code, message, "the server refused something");
+                if let Some(after) = retry_after {
+                    self.advised = Some(now + after);
+                }
+                if matches!(code, ErrorCode::Unauthenticated | ErrorCode::TokenExpired) && self.options.token_renews {
+                    self.token = None;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, command: Command) {
+        let id = Some(self.take_id());
+        self.effects.push(Effect::Send(vec![Request { id, command }]));
+    }
+
+    fn take_id(&mut self) -> i64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    fn reset(&mut self, channel: &ChannelName, position: Position, reason: String) {
+        if let Some(live) = self.subscriptions.live(channel) {
+            live.track.reset(position);
+            self.deliver(channel, SubscriptionEvent::Reset { position, reason });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! One channel's place in its log, as this client has seen it: what is new, what is a repetition, what is missing.
+
+use std::collections::BTreeSet;
+
+use tickwire_protocol::{
+    DeliveryClass, Position, Priority,
+    codec::{Message, ServerSubscribed},
+};
+
+/// Unacknowledged critical messages remembered per inbox; beyond it the oldest is forgotten and would be shown again.
+const ALERTS_SEEN_MAX: usize = 10_000;
+
+/// What to do with a live message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// New.
+    Deliver,
+    /// Seen before.
+    Duplicate,
+    /// Messages before it never came: the subscription must be made again from the last position.
+    Gap,
+}
+
+#[derive(Debug)]
+pub(crate) struct Track {
+    /// As the last `subscribed` said.
+    class: Option<DeliveryClass>,
+    /// The newest position seen: where the next recovery starts.
+    last: Option<Position>,
+    /// With a filter the server leaves messages out, so offsets are not dense.
+    filtered: bool,
+    /// Critical inbox messages delivered and not yet acknowledged. They come again on every subscribe, at their old
+    /// positions and even from an earlier epoch; the consumer gets each once.
+    alerts_seen: BTreeSet<Position>,
+}
+
+impl Track {
+    pub(crate) fn new(since: Option<Position>, filtered: bool) -> Self {
+        Self { class: None, last: since, filtered, alerts_seen: BTreeSet::new() }
+    }
+
+    /// Where to recover from.
+    pub(crate) fn since(&self) -> Option<Position> {
+        match self.class {
+            // Their current values come with every subscribe.
+            Some(DeliveryClass::Latest | DeliveryClass::Volatile) => None,
+            Some(DeliveryClass::Reliable | DeliveryClass::Inbox) | None => self.last,
+        }
+    }
+
+    /// Takes a `subscribed`: the messages of it that the consumer has not seen yet, in order.
+    pub(crate) fn joined(&mut self, subscribed: ServerSubscribed) -> Vec<Message> {
+        self.class = Some(subscribed.class);
+        let known = self.since();
+        let fresh = subscribed.messages.into_iter().filter(|message| self.admit(message)).collect();
+        match (known, subscribed.position) {
+            // The log may have begun anew: what the server says now is where live messages follow on.
+            (_, Some(top)) if !subscribed.recovered => self.last = Some(top),
+            (Some(known), Some(top)) => self.last = Some(top.max(known)),
+            (None, top) => self.last = top,
+            (Some(_), None) => {}
+        }
+        fresh
+    }
+
+    /// Judges a live message.
+    pub(crate) fn live(&mut self, message: &Message) -> Verdict {
+        if let (Some(DeliveryClass::Reliable), Some(position), Some(last)) = (self.class, message.position, self.last) {
+            let hole = if position.epoch == last.epoch { position.offset > last.offset + 1 } else { position > last };
+            if hole && !self.filtered {
+                return Verdict::Gap;
+            }
+        }
+        if self.admit(message) { Verdict::Deliver } else { Verdict::Duplicate }
+    }
+
+    /// The history was lost: what follows counts from `position`.
+    pub(crate) fn reset(&mut self, position: Position) {
+        self.last = Some(position);
+    }
+
+    /// These were acknowledged and will not come again.
+    pub(crate) fn acknowledged(&mut self, positions: &[Position]) {
+        for position in positions {
+            self.alerts_seen.remove(position);
+        }
+    }
+
+    fn admit(&mut self, message: &Message) -> bool {
+        let (Some(class), Some(position)) = (self.class, message.position) else { return true };
+        if !class.is_lossless() {
+            return true;
+        }
+        let newer = self.last.is_none_or(|last| position > last);
+        if newer {
+            self.last = Some(position);
+        }
+        if class == DeliveryClass::Inbox && message.priority == Priority::Critical {
+            let unseen = self.alerts_seen.insert(position);
+            if self.alerts_seen.len() > ALERTS_SEEN_MAX {
+                self.alerts_seen.pop_first();
+            }
+            return unseen;
+        }
+        newer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tickwire_protocol::{ChannelName, RawJson};
+
+    use super::*;
+
+    fn message(epoch: u64, offset: u64, priority: Priority) -> Message {
+        Message {
+            channel: ChannelName::new("session:1").unwrap(),
+            position: Some(Position::new(epoch, offset)),
+            key: None,
+            time_ms: 0,
+            priority,
+            data: RawJson::null(),
+        }
+    }
+
+    fn subscribed(class: DeliveryClass, top: Position, recovered: bool, messages: Vec<Message>) -> ServerSubscribed {
+        ServerSubscribed {
+            id: None,
+            channel: ChannelName::new("session:1").unwrap(),
+            class,
+            position: Some(top),
+            recovered,
+            messages,
+            expires_at_ms: None,
+        }
+    }
+
+    fn offsets(messages: &[Message]) -> Vec<u64> {
+        messages.iter().map(|message| message.position.unwrap().offset).collect()
+    }
+
+    fn track_at(offset: u64) -> Track {
+        let mut track = Track::new(None, false);
+        track.joined(subscribed(DeliveryClass::Reliable, Position::new(1, offset), false, vec![]));
+        track
+    }
+
+    #[test]
+    fn a_repeated_message_is_a_duplicate() {
+        let mut track = track_at(4);
+        assert_eq!(track.live(&message(1, 5, Priority::Medium)), Verdict::Deliver);
+        assert_eq!(track.live(&message(1, 5, Priority::Medium)), Verdict::Duplicate);
+        assert_eq!(track.live(&message(1, 3, Priority::Medium)), Verdict::Duplicate);
+        assert_eq!(track.since(), Some(Position::new(1, 5)));
+    }
+
+    #[test]
+    fn a_hole_is_a_gap_and_moves_nothing() {
+        let mut track = track_at(4);
+        assert_eq!(track.live(&message(1, 6, Priority::Medium)), Verdict::Gap);
+        assert_eq!(track.live(&message(2, 1, Priority::Medium)), Verdict::Gap);
+        assert_eq!(track.since(), Some(Position::new(1, 4)));
+    }
+
+    #[test]
+    fn a_filtered_subscription_expects_holes() {
+        let mut track = Track::new(None, true);
+        track.joined(subscribed(DeliveryClass::Reliable, Position::new(1, 4), false, vec![]));
+        assert_eq!(track.live(&message(1, 9, Priority::Medium)), Verdict::Deliver);
+    }
+
+    #[test]
+    fn recovery_delivers_only_what_is_new() {
+        let mut track = track_at(4);
+        let messages = (3..=6).map(|offset| message(1, offset, Priority::Medium)).collect();
+        let fresh = track.joined(subscribed(DeliveryClass::Reliable, Position::new(1, 7), true, messages));
+        assert_eq!(offsets(&fresh), [5, 6]);
+        assert_eq!(track.since(), Some(Position::new(1, 7)));
+    }
+
+    #[test]
+    fn a_lost_history_continues_from_the_servers_position() {
+        let mut track = track_at(900);
+        track.joined(subscribed(DeliveryClass::Reliable, Position::new(2, 3), false, vec![]));
+        assert_eq!(track.live(&message(2, 4, Priority::Medium)), Verdict::Deliver);
+    }
+
+    #[test]
+    fn an_unacknowledged_alert_is_shown_once_however_often_it_comes() {
+        let mut track = Track::new(None, false);
+        let owed = || vec![message(1, 2, Priority::Critical), message(1, 9, Priority::Medium)];
+        let first = track.joined(subscribed(DeliveryClass::Inbox, Position::new(1, 9), false, owed()));
+        assert_eq!(offsets(&first), [2, 9]);
+        let again = track.joined(subscribed(DeliveryClass::Inbox, Position::new(1, 9), true, owed()));
+        assert!(again.is_empty());
+    }
+
+    #[test]
+    fn an_alert_from_before_the_known_position_is_still_shown() {
+        let mut track = Track::new(Some(Position::new(1, 50)), false);
+        let owed = vec![message(1, 2, Priority::Critical), message(1, 3, Priority::Medium)];
+        let fresh = track.joined(subscribed(DeliveryClass::Inbox, Position::new(1, 50), true, owed));
+        assert_eq!(offsets(&fresh), [2]);
+    }
+
+    #[test]
+    fn current_values_always_pass() {
+        let mut track = Track::new(None, false);
+        let value = Message { position: None, key: Some("BTC".into()), ..message(1, 1, Priority::Medium) };
+        for _ in 0..2 {
+            let fresh =
+                track.joined(subscribed(DeliveryClass::Latest, Position::new(1, 1), false, vec![value.clone()]));
+            assert_eq!(fresh.len(), 1);
+        }
+        assert_eq!(track.since(), None);
+    }
+
+    proptest! {
+        /// Whatever is repeated and wherever the connection breaks, each message is delivered once and in order.
+        #[test]
+        fn every_message_once_in_order(steps in prop::collection::vec((any::<bool>(), 0_u64..4, 0_u64..4), 1..60)) {
+            let mut track = track_at(0);
+            let mut published = 0;
+            let mut seen = Vec::new();
+            for (breaks, count, back) in steps {
+                let from = published;
+                published += count;
+                if breaks {
+                    let since = track.since().unwrap().offset.saturating_sub(back);
+                    let messages = (since + 1..=published).map(|at| message(1, at, Priority::Medium)).collect();
+                    let top = Position::new(1, published);
+                    seen.extend(offsets(&track.joined(subscribed(DeliveryClass::Reliable, top, true, messages))));
+                } else {
+                    for at in from.saturating_sub(back) + 1..=published {
+                        let message = message(1, at, Priority::Medium);
+                        match track.live(&message) {
+                            Verdict::Deliver => seen.push(at),
+                            Verdict::Duplicate => {}
+                            Verdict::Gap => prop_assert!(false, "no hole was made"),
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(seen, (1..=published).collect::<Vec<_>>());
+        }
+    }
+}
