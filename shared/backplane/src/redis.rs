@@ -9,7 +9,14 @@
 //!   at their next use, since nobody can tell whether the last writes survived. Clients see a reset, never a silent skip.
 //!   With an append-only file a restart keeps what inboxes owe, owners, preferences, values and sticky orders.
 //! - **Nothing here waits without a bound.** A call fails within 2 s; while no connection exists, at once.
-//! - **Memory policy.** The server must not evict (`maxmemory-policy noeviction`): an evicted inbox would be forgotten debt.
+//! - **Nothing is numbered twice by a retry.** A call is sent again only where the server said that the first had no effect.
+//!   What a caller may repeat after [`BackplaneError::Unavailable`] is safe under an idempotency key.
+//! - **A cluster's slot that moves** takes its channels to a server that did not number them: they open a new epoch. While a
+//!   slot is on its way, publishes to its partition may fail; they are retryable.
+//!
+//! What the servers need: Redis 7.0 or later; `maxmemory-policy noeviction`, since an evicted inbox would be forgotten debt;
+//! `client-output-buffer-limit pubsub 256mb 64mb 60` for busy nodes, since the default cuts a subscriber that is a second
+//! late; with Sentinel `min-replicas-to-write 1`, so that a master cut off from the others stops taking messages.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -10,6 +10,9 @@ use crate::{BackplaneError, Control, NODE_LEASE, NodeReport};
 /// Sticky orders kept at once. At the bound a new one is refused: a lost revocation would be a hole.
 const CONTROLS_MAX: usize = 100_000;
 
+/// Nodes with a lease at once.
+const NODES_MAX: usize = 10_000;
+
 /// The pub/sub channel of orders, in [`FLEET_PARTITION`].
 pub(super) const CONTROL_CHANNEL: &str = "control";
 const STICKY: &str = "sticky";
@@ -26,10 +29,7 @@ impl Core {
             None => command.arg(""),
         };
         command.arg(CONTROLS_MAX);
-        match reply::text(self.call(Lane::Shared(FLEET_PARTITION), command).await?)?.as_str() {
-            "full" => Err(BackplaneError::Full),
-            _ => Ok(()),
-        }
+        accepted(self.call(Lane::Shared(FLEET_PARTITION), command).await?)
     }
 
     pub(super) async fn controls(&self) -> Result<Vec<Control>, BackplaneError> {
@@ -42,7 +42,8 @@ impl Core {
         let text = serde_json::to_string(report).map_err(|error| unexpected(&error.to_string()))?;
         let mut command = functions::call("report", &[self.keys.fleet(REPORTS), self.keys.fleet(LEASES)]);
         command.arg(&report.node).arg(text).arg(millis(NODE_LEASE));
-        self.call(Lane::Shared(FLEET_PARTITION), command).await.map(drop)
+        command.arg(NODES_MAX);
+        accepted(self.call(Lane::Shared(FLEET_PARTITION), command).await?)
     }
 
     pub(super) async fn nodes(&self) -> Result<Vec<NodeReport>, BackplaneError> {
@@ -61,6 +62,14 @@ impl Core {
         }
         let names: Value = self.call(Lane::Shared(FLEET_PARTITION), command).await?;
         Vec::from_redis_value(names).map_err(|_| unexpected("node names that are no texts"))
+    }
+}
+
+fn accepted(answer: Value) -> Result<(), BackplaneError> {
+    match reply::text(answer)?.as_str() {
+        "ok" => Ok(()),
+        "full" => Err(BackplaneError::Full),
+        other => Err(unexpected(other)),
     }
 }
 

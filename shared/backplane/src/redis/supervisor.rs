@@ -122,7 +122,8 @@ impl Posts {
             stays
         });
         for master in masters {
-            if self.by_address.contains_key(&master.address) {
+            // A master that takes no calls takes no subscriber either: the link's dialling asks often enough.
+            if self.by_address.contains_key(&master.address) || !core.links.serve(&master) {
                 continue;
             }
             let (sender, errands) = mpsc::channel(ERRANDS_MAX);

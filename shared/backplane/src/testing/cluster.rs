@@ -12,20 +12,19 @@ pub struct RedisCluster {
 impl RedisCluster {
     /// Starts `count` masters and waits until they agree.
     pub fn start(count: usize) -> Self {
+        Self::start_with(count, &[])
+    }
+
+    /// The same with further command line options.
+    pub fn start_with(count: usize, options: &[&str]) -> Self {
         let mut masters = Vec::with_capacity(count);
         let mut bus_ports = Vec::with_capacity(count);
         for _ in 0..count {
             let bus_port = free_port().to_string();
-            masters.push(RedisServer::with_options(&[
-                "--cluster-enabled",
-                "yes",
-                "--cluster-config-file",
-                "nodes.conf",
-                "--cluster-node-timeout",
-                "2000",
-                "--cluster-port",
-                &bus_port,
-            ]));
+            let mut all_options = vec!["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"];
+            all_options.extend(["--cluster-node-timeout", "2000", "--cluster-port", &bus_port]);
+            all_options.extend(options);
+            masters.push(RedisServer::with_options(&all_options));
             bus_ports.push(bus_port);
         }
         for (index, master) in masters.iter().enumerate() {
@@ -50,6 +49,31 @@ impl RedisCluster {
                 let info: String = master.command(&["CLUSTER", "INFO"]);
                 info.contains("cluster_state:ok") && info.contains(&nodes)
             });
+        }
+    }
+
+    /// Moves the slot of the keys that `keys_on` finds on one of the masters to the next master, keys and all.
+    pub fn move_slot_of_key(&self, keys_on: impl Fn(&RedisServer) -> Vec<String>) {
+        let found = self.masters.iter().enumerate().find_map(|(at, master)| Some((at, keys_on(master).pop()?)));
+        let Some((from, key)) = found else { panic!("no master has such a key") };
+        let (source, target) = (&self.masters[from], &self.masters[(from + 1) % self.masters.len()]);
+        let slot = source.command::<u64>(&["CLUSTER", "KEYSLOT", &key]).to_string();
+        let (source_id, target_id): (String, String) =
+            (source.command(&["CLUSTER", "MYID"]), target.command(&["CLUSTER", "MYID"]));
+        target.command::<()>(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &source_id]);
+        source.command::<()>(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &target_id]);
+        loop {
+            let keys: Vec<String> = source.command(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
+            if keys.is_empty() {
+                break;
+            }
+            let port = target.port().to_string();
+            let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "REPLACE", "KEYS"];
+            migrate.extend(keys.iter().map(String::as_str));
+            source.command::<()>(&migrate);
+        }
+        for master in [target, source].into_iter().chain(&self.masters) {
+            master.command::<()>(&["CLUSTER", "SETSLOT", &slot, "NODE", &target_id]);
         }
     }
 

@@ -20,7 +20,7 @@ local function controls(keys)
   return redis.call('ZRANGE', keys[1], '(' .. decimal(now_ms()), '+inf', 'BYSCORE')
 end
 
--- Keys: reports by node, leases by expiry. Arguments: node, report, how long the lease lasts in milliseconds.
+-- Keys: reports by node, leases by expiry. Arguments: node, report, how long the lease lasts in milliseconds, most nodes.
 local function report(keys, args)
   local reports, leases = unpack(keys)
   local now = now_ms()
@@ -29,8 +29,12 @@ local function report(keys, args)
     redis.call('HDEL', reports, node)
     redis.call('ZREM', leases, node)
   end
+  if redis.call('ZCARD', leases) >= tonumber(args[4]) and not redis.call('ZSCORE', leases, args[1]) then
+    return 'full'
+  end
   redis.call('HSET', reports, args[1], args[2])
   redis.call('ZADD', leases, decimal(now + tonumber(args[3])), args[1])
+  return 'ok'
 end
 
 local function live(leases)

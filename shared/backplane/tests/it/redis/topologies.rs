@@ -92,6 +92,53 @@ async fn a_demoted_master_is_left() {
     next(&mut subscriber, |signal| seen(signal).filter(|seen| *seen == later)).await;
 }
 
+/// A slot that moves to another master takes its channels along: they go on there, in a new epoch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_moves_is_followed() {
+    let cluster = RedisCluster::start(3);
+    let backplane = connect(cluster.url()).await;
+    let (mut subscriber, _) = subscribe(&backplane, "room:1").await;
+    let before = publish(&backplane, "room:1", 1).await;
+    cluster.move_slot_of_key(|master| master.command(&["KEYS", "tw:*:meta:room:1"]));
+    let mut after = publish(&backplane, "room:1", 2).await;
+    for number in 3.. {
+        assert!(number < 1_000, "the move is not followed");
+        if after.epoch > before.epoch {
+            break;
+        }
+        after = publish(&backplane, "room:1", number).await;
+    }
+    next(&mut subscriber, |signal| seen(signal).filter(|seen| seen.epoch == after.epoch)).await;
+    until("it is healthy again", || backplane.is_healthy()).await;
+    let last = publish(&backplane, "room:1", 0).await;
+    next(&mut subscriber, |signal| seen(signal).filter(|seen| *seen == last)).await;
+}
+
+/// A master that is gone takes its own channels with it, and no others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_masters_death_leaves_the_others_channels_alone() {
+    let mut cluster = RedisCluster::start_with(3, &["--cluster-require-full-coverage", "no"]);
+    let backplane = connect(cluster.url()).await;
+    let names: Vec<String> = (0..30).map(|number| format!("room:{number}")).collect();
+    let mut subscriber = backplane.subscriber(4_096);
+    let channels: Vec<_> = names.iter().map(|name| (channel(name), reliable())).collect();
+    backplane.subscribe(subscriber.id, &channels).await.unwrap();
+    let keys: Vec<String> = cluster.masters[1].command(&["KEYS", "tw:*:meta:room:*"]);
+    let (lost, kept): (Vec<_>, Vec<_>) =
+        names.iter().partition(|name| keys.iter().any(|key| key.ends_with(&format!(":{name}"))));
+    assert!(!lost.is_empty() && !kept.is_empty());
+    cluster.masters[1].kill();
+    until("the loss is noticed", || !backplane.is_healthy()).await;
+    for round in 0..3 {
+        for name in &kept {
+            let position = backplane.publish(message(name, round)).await.unwrap().position;
+            next(&mut subscriber, |signal| seen(signal).filter(|seen| Some(*seen) == position)).await;
+        }
+        assert!(unavailable(&backplane.publish(message(lost[0], round)).await));
+    }
+    assert!(!backplane.is_healthy());
+}
+
 /// Channels of every partition, on every master, are heard; one master's death leaves the others' alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_master_of_a_cluster_serves_its_channels() {
