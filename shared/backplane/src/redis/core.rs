@@ -9,11 +9,10 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
 use futures_util::future::try_join_all;
 use redis::{Cmd, RedisError, Value};
 use tickwire_protocol::{ChannelName, Position, namespace::Policy};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     config::RedisConfig,
@@ -21,7 +20,7 @@ use super::{
     functions,
     interest::{Interest, Numbered},
     keys::{Keys, Kind},
-    link::{CALL_DEADLINE, Lane, Link},
+    link::{CALL_DEADLINE, Lane, Link, Links},
     presence::Ledger,
     reply,
     stats::Counters,
@@ -43,10 +42,7 @@ pub(super) struct Core {
     pub(super) interest: Interest,
     pub(super) ledger: Ledger,
     pub(super) health: Health,
-    /// Empty while it is dialled: calls then fail at once.
-    pub(super) link: ArcSwapOption<Link>,
-    /// Tells the supervisor that the link is of no use any more.
-    pub(super) link_lost: Notify,
+    pub(super) links: Links,
     /// By partition, the subscriber connection that serves it.
     errands: Mutex<Vec<Option<mpsc::Sender<Errand>>>>,
 }
@@ -77,14 +73,13 @@ impl Core {
         Ok(Self {
             topology: Topology::new(&config)?,
             errands: Mutex::new(vec![None; keys.partitions()]),
+            links: Links::new(keys.partitions()),
             keys,
             config,
             counters: Counters::default(),
             interest: Interest::default(),
             ledger: Ledger::default(),
             health: Health::default(),
-            link: ArcSwapOption::empty(),
-            link_lost: Notify::new(),
         })
     }
 
@@ -95,7 +90,7 @@ impl Core {
 
     pub(super) fn is_healthy(&self) -> bool {
         let planned = self.health.planned.load(Ordering::Relaxed);
-        planned > 0 && self.health.live.load(Ordering::Relaxed) == planned && self.link.load().is_some()
+        planned > 0 && self.health.live.load(Ordering::Relaxed) == planned && self.links.are_complete()
     }
 
     /// One call, within the deadline.
@@ -104,26 +99,26 @@ impl Core {
         answers.into_iter().next().ok_or_else(|| unexpected("no answer"))?.map_err(from_redis)
     }
 
-    /// Several calls in one go, within the deadline; in a cluster all of one partition.
+    /// Several calls of one partition in one go, within the deadline. None is ever sent twice unless the server said that it
+    /// did nothing.
     pub(super) async fn call_all(
         &self,
         lane: Lane,
         commands: Vec<Cmd>,
     ) -> Result<Vec<Result<Value, RedisError>>, BackplaneError> {
         self.within_deadline(async {
-            let link = self.link.load_full().ok_or_else(|| unavailable("no connection to Redis"))?;
+            let link = self.links.get(lane.partition()).ok_or_else(|| unavailable("no connection to Redis"))?;
             let mut answers = self.watch(&link, link.send(lane, &commands).await)?;
-            let is_missing =
-                |answer: &Result<Value, RedisError>| answer.as_ref().is_err_and(error::is_function_missing);
-            let missing: Vec<usize> = (0..answers.len()).filter(|&at| is_missing(&answers[at])).collect();
-            if missing.is_empty() {
-                return Ok(answers);
-            }
-            // A server that came up empty, or a master that joined. Nothing of the missing calls took effect.
-            self.load_functions(&link).await?;
-            let again: Vec<Cmd> = missing.iter().map(|&at| commands[at].clone()).collect();
-            let repeated = self.watch(&link, link.send(lane, &again).await)?;
-            for (at, answer) in missing.into_iter().zip(repeated) {
+            let is_missing = |at: usize| answers[at].as_ref().is_err_and(error::is_function_missing);
+            let Some(first) = (0..answers.len()).find(|&at| is_missing(at)) else { return Ok(answers) };
+            // A server that came up empty, or a master that joined: load, and repeat what had no effect. What is no function
+            // call (`WAIT`) speaks of those before it, so it is repeated with them.
+            let again: Vec<usize> =
+                (first..answers.len()).filter(|&at| is_missing(at) || !functions::is_call(&commands[at])).collect();
+            Counters::add(&self.counters.function_loads, 1);
+            link.load_functions().await.map_err(from_redis)?;
+            let repeated: Vec<Cmd> = again.iter().map(|&at| commands[at].clone()).collect();
+            for (at, answer) in again.into_iter().zip(self.watch(&link, link.send(lane, &repeated).await)?) {
                 answers[at] = answer;
             }
             Ok(answers)
@@ -131,13 +126,7 @@ impl Core {
         .await
     }
 
-    async fn load_functions(&self, link: &Link) -> Result<(), BackplaneError> {
-        Counters::add(&self.counters.function_loads, 1);
-        link.load_functions().await.map_err(from_redis)
-    }
-
-    /// Lets the supervisor know where an answer says that the link is lost. A cluster's connections find lost masters anew
-    /// by themselves, and giving them up for one master would disturb the others.
+    /// Gives the link up where an answer says that it is lost, or that the partition has moved.
     fn watch(
         &self,
         link: &Arc<Link>,
@@ -147,18 +136,10 @@ impl Core {
             Ok(answers) => answers.iter().any(|answer| answer.as_ref().is_err_and(error::is_connection_lost)),
             Err(error) => error::is_connection_lost(error),
         };
-        if lost && !self.topology.is_cluster() {
-            self.give_up(link);
+        if lost {
+            self.links.give_up(link);
         }
         answers.map_err(from_redis)
-    }
-
-    /// Lets go of the link, unless another took its place already.
-    pub(super) fn give_up(&self, link: &Arc<Link>) {
-        let current = self.link.compare_and_swap(&Some(Arc::clone(link)), None);
-        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {
-            self.link_lost.notify_one();
-        }
     }
 
     pub(super) async fn within_deadline<T>(

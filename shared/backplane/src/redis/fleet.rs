@@ -34,7 +34,7 @@ impl Core {
 
     pub(super) async fn controls(&self) -> Result<Vec<Control>, BackplaneError> {
         let command = functions::call("controls", &[self.keys.fleet(STICKY)]);
-        let orders = reply::array(self.call(Lane::Own, command).await?)?;
+        let orders = reply::array(self.call(Lane::Own(FLEET_PARTITION), command).await?)?;
         Ok(orders.into_iter().filter_map(|order| read_control(&reply::bytes(order).ok()?)).collect())
     }
 
@@ -48,7 +48,7 @@ impl Core {
 
     pub(super) async fn nodes(&self) -> Result<Vec<NodeReport>, BackplaneError> {
         let command = functions::call("nodes", &[self.keys.fleet(REPORTS), self.keys.fleet(LEASES)]);
-        let reports = reply::array(self.call(Lane::Own, command).await?)?;
+        let reports = reply::array(self.call(Lane::Own(FLEET_PARTITION), command).await?)?;
         // A node of another version may report what this one cannot read: it is left out, not an error for all.
         Ok(reports.into_iter().filter_map(|text| serde_json::from_slice(&reply::bytes(text).ok()?).ok()).collect())
     }

@@ -46,9 +46,20 @@ pub(super) fn call<K: ToRedisArgs>(function: &str, keys: &[K]) -> Cmd {
     cmd
 }
 
+/// Whether `command` was made by [`call`].
+pub(super) fn is_call(command: &Cmd) -> bool {
+    matches!(command.args_iter().next(), Some(redis::Arg::Simple(b"FCALL")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_are_told_from_other_commands() {
+        assert!(is_call(&call("history", &["k"])));
+        assert!(!is_call(&redis::cmd("WAIT")));
+    }
 
     #[test]
     fn the_name_follows_the_source() {

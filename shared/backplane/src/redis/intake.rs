@@ -7,7 +7,7 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -73,6 +73,14 @@ struct Wire {
     canary_came: Notify,
     closed: Notify,
     moved: Notify,
+    /// Unsubscriptions that were asked for and are not confirmed yet.
+    leaving: Mutex<HashSet<String>>,
+}
+
+impl Wire {
+    fn leaving(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 struct Intake {
@@ -92,7 +100,9 @@ pub(super) async fn run(core: Arc<Core>, master: Master, mut errands: mpsc::Rece
         let held = intake.subscribe_to_all().await?;
         let core = &intake.core;
         let tops = core.interest.numbered_in(&intake.partitions);
-        tell_tops(core, &tops).await;
+        for part in tops.chunks(TOPS_PART_MAX) {
+            tell_tops(core, part).await;
+        }
         tokio::select! {
             end = intake.run_errands(held, &mut errands) => end,
             end = intake.send_canaries() => end,
@@ -192,7 +202,11 @@ impl Intake {
         let (wanted, unwanted): (Vec<_>, Vec<_>) = channels.into_iter().partition(is_wanted);
         let new: Vec<ChannelName> = wanted.into_iter().filter(|channel| !held.contains(channel)).collect();
         let old: Vec<ChannelName> = unwanted.into_iter().filter(|channel| held.remove(channel)).collect();
-        self.send(self.verbs.1, &self.live_names(&old)).await?;
+        let old = self.live_names(&old);
+        if self.core.topology.is_cluster() {
+            self.wire.leaving().extend(old.iter().cloned());
+        }
+        self.send(self.verbs.1, &old).await?;
         self.send(self.verbs.0, &self.live_names(&new)).await?;
         held.extend(new);
         Ok(())
@@ -236,7 +250,8 @@ impl Intake {
         let mut publish = redis::cmd(self.core.broadcast());
         publish.arg(&self.canary_channel).arg(number);
         // The publishers take turns, so that each is proved.
-        let lane = Lane::Shared(usize::try_from(number).unwrap_or(0));
+        let turn = usize::try_from(number).unwrap_or(0) % self.partitions.len();
+        let lane = Lane::Shared(self.partitions[turn]);
         while let Err(error) = self.core.call(lane, publish.clone()).await {
             tracing::trace!(%error, "a canary could not be sent");
             tokio::time::sleep(CANARY_RETRY).await;
@@ -311,24 +326,19 @@ impl Reader {
                     self.on_message(&name, payload.into());
                 }
             }
-            // Asked for, nobody wants the channel any more. Not asked for, its slot has moved to another master.
+            // Asked for, or the slot has moved to another master.
             PushKind::SUnsubscribe => {
-                if let Some(Value::BulkString(name)) = push.data.first()
-                    && self.is_held(name)
-                {
+                let name = push.data.first().and_then(|name| match name {
+                    Value::BulkString(name) => std::str::from_utf8(name).ok(),
+                    _ => None,
+                });
+                if name.is_some_and(|name| !self.wire.leaving().remove(name)) {
                     self.wire.moved.notify_one();
                 }
             }
             PushKind::Disconnection => self.wire.closed.notify_one(),
             _ => {}
         }
-    }
-
-    fn is_held(&self, name: &[u8]) -> bool {
-        let Ok(name) = std::str::from_utf8(name) else { return false };
-        name == self.canary_channel
-            || name == self.control_channel
-            || channel_of_live(name).is_some_and(|channel| self.core.interest.is_wanted(channel))
     }
 
     fn on_message(&self, name: &[u8], payload: Bytes) {

@@ -1,22 +1,17 @@
-//! The connections for calls, dialled and given up together.
+//! The connections for calls to one master, dialled and given up together.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use redis::{
     AsyncConnectionConfig, Cmd, Pipeline, RedisError, Value,
     aio::{ConnectionLike, MultiplexedConnection},
-    cluster_async::ClusterConnection,
 };
+use tokio::sync::Notify;
 
-use super::{
-    config::RedisConfig,
-    error, functions,
-    topology::{Master, Topology},
-};
-use crate::BackplaneError;
+use super::{config::RedisConfig, functions, topology::Master};
 
 /// The trait's deadline for every call.
 pub(super) const CALL_DEADLINE: Duration = Duration::from_secs(2);
@@ -27,71 +22,67 @@ pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Commands that one connection has under way; further ones wait in their callers.
 const IN_FLIGHT_MAX: usize = 4_096;
 
-/// Which of the connections to use.
+/// Which of a partition's connections to use.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Lane {
     /// Shared with others: short calls. A partition always gets the same one, which keeps its calls in order.
     Shared(usize),
     /// The caller's own for a while: big answers, and `WAIT`, which holds up all that follows it.
-    Own,
+    Own(usize),
 }
 
-/// Connections for calls to the masters of one moment.
+impl Lane {
+    pub(super) const fn partition(self) -> usize {
+        match self {
+            Self::Shared(partition) | Self::Own(partition) => partition,
+        }
+    }
+}
+
+/// Connections for calls to one master.
+///
+/// Also in a cluster these are plain connections, and the partition decides which to take. The client library's own cluster
+/// connection would send a pipeline again that was lost or redirected half-way, and so number messages twice.
 pub(super) struct Link {
-    /// The one master's address; empty for a cluster, whose connections follow its slots by themselves.
-    pub(super) address: String,
-    connections: Connections,
-}
-
-enum Connections {
-    Master { shared: Vec<MultiplexedConnection>, pool: deadpool_redis::Pool },
-    // The pool cannot carry a private certificate authority to a cluster's nodes; a few connections taken in turn can.
-    Cluster { shared: Vec<ClusterConnection>, others: Vec<ClusterConnection>, turn: AtomicUsize },
-}
-
-/// Cluster connections for [`Lane::Own`]; each is a connection to every master.
-const CLUSTER_OTHERS_MAX: usize = 4;
-
-enum Connection {
-    Shared(MultiplexedConnection),
-    Pooled(deadpool_redis::Connection),
-    Cluster(ClusterConnection),
+    address: String,
+    shared: Vec<MultiplexedConnection>,
+    pool: deadpool_redis::Pool,
 }
 
 impl Link {
     /// Dials, makes sure that the other end is a master, and loads the functions.
-    pub(super) async fn dial(
-        config: &RedisConfig,
-        topology: &Topology,
-        masters: &[Master],
-    ) -> Result<Self, BackplaneError> {
-        let link = match (topology.cluster_client(RESPONSE_TIMEOUT)?, masters) {
-            (Some(client), _) => {
-                let mut connections = Vec::with_capacity(config.publishers + CLUSTER_OTHERS_MAX);
-                for _ in 0..config.publishers + config.pool_size.min(CLUSTER_OTHERS_MAX) {
-                    connections.push(client.get_async_connection().await.map_err(error::from_redis)?);
-                }
-                let others = connections.split_off(config.publishers);
-                let connections = Connections::Cluster { shared: connections, others, turn: AtomicUsize::new(0) };
-                Self { address: String::new(), connections }
-            }
-            (None, [master]) => Self {
-                address: master.address.clone(),
-                connections: dial_master(config, master).await.map_err(error::from_redis)?,
-            },
-            (None, _) => return Err(error::unexpected("one master was expected")),
-        };
-        link.load_functions().await.map_err(error::from_redis)?;
+    pub(super) async fn dial(config: &RedisConfig, master: &Master) -> Result<Self, RedisError> {
+        let settings = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(DIAL_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            .set_pipeline_buffer_size(1_024)
+            .set_concurrency_limit(IN_FLIGHT_MAX);
+        let mut shared = Vec::with_capacity(config.publishers);
+        for _ in 0..config.publishers {
+            shared.push(master.client.get_multiplexed_async_connection_with_config(&settings).await?);
+        }
+        check_master(&mut shared[0]).await?;
+        let info = master.client.get_connection_info().clone();
+        let manager = deadpool_redis::Manager::new_with_config(info, settings)?;
+        let pool = deadpool_redis::Pool::builder(manager)
+            .max_size(config.pool_size)
+            .wait_timeout(Some(CALL_DEADLINE))
+            .create_timeout(Some(DIAL_TIMEOUT))
+            .recycle_timeout(Some(DIAL_TIMEOUT))
+            .runtime(deadpool_redis::Runtime::Tokio1)
+            .build()
+            .map_err(|error| RedisError::from(std::io::Error::other(error)))?;
+        let link = Self { address: master.address.clone(), shared, pool };
+        link.load_functions().await?;
         Ok(link)
     }
 
-    /// Loads this build's functions into every master.
+    /// Loads this build's functions.
     pub(super) async fn load_functions(&self) -> Result<(), RedisError> {
-        let mut connection = self.shared(0);
-        functions::load().query_async::<Value>(&mut connection).await.map(drop)
+        functions::load().query_async::<Value>(&mut self.shared[0].clone()).await.map(drop)
     }
 
-    /// Sends all, and answers for each. In a cluster all belong to one partition.
+    /// Sends all in one go, and answers for each. An error: nothing is known of any.
     pub(super) async fn send(
         &self,
         lane: Lane,
@@ -101,58 +92,72 @@ impl Link {
         for command in commands {
             pipeline.add_command(command.clone());
         }
-        let mut connection = match lane {
-            Lane::Shared(partition) => self.shared(partition),
-            Lane::Own => self.own().await?,
+        let answers = match lane {
+            Lane::Shared(partition) => {
+                let mut connection = self.shared[partition % self.shared.len()].clone();
+                connection.req_packed_commands(&pipeline, 0, commands.len()).await?
+            }
+            Lane::Own(_) => {
+                let mut connection = self.pool.get().await.map_err(from_pool)?;
+                connection.req_packed_commands(&pipeline, 0, commands.len()).await?
+            }
         };
-        let answers = connection.req_packed_commands(&pipeline, 0, commands.len()).await?;
         Ok(answers.into_iter().map(Value::extract_error).collect())
     }
+}
 
-    fn shared(&self, partition: usize) -> Connection {
-        match &self.connections {
-            Connections::Master { shared, .. } => Connection::Shared(shared[partition % shared.len()].clone()),
-            Connections::Cluster { shared, .. } => Connection::Cluster(shared[partition % shared.len()].clone()),
+/// By partition, the link to its master; empty while that is dialled: calls then fail at once.
+pub(super) struct Links {
+    by_partition: Mutex<Vec<Option<Arc<Link>>>>,
+    /// Tells the supervisor that a link was given up.
+    pub(super) lost: Notify,
+}
+
+impl Links {
+    pub(super) fn new(partitions: usize) -> Self {
+        Self { by_partition: Mutex::new(vec![None; partitions]), lost: Notify::new() }
+    }
+
+    pub(super) fn get(&self, partition: usize) -> Option<Arc<Link>> {
+        self.lock()[partition].clone()
+    }
+
+    pub(super) fn are_complete(&self) -> bool {
+        self.lock().iter().all(Option::is_some)
+    }
+
+    /// Whether all of `master`'s partitions have a link to it.
+    pub(super) fn serve(&self, master: &Master) -> bool {
+        let links = self.lock();
+        let is_to_it = |link: &Arc<Link>| link.address == master.address;
+        master.partitions.iter().all(|&partition| links[partition].as_ref().is_some_and(is_to_it))
+    }
+
+    /// From now on calls of `partitions` go through `link`, or fail.
+    pub(super) fn set(&self, partitions: &[usize], link: Option<&Arc<Link>>) {
+        let mut links = self.lock();
+        for &partition in partitions {
+            links[partition] = link.cloned();
         }
     }
 
-    async fn own(&self) -> Result<Connection, RedisError> {
-        match &self.connections {
-            Connections::Master { pool, .. } => pool.get().await.map(Connection::Pooled).map_err(from_pool),
-            Connections::Cluster { others, turn, .. } => {
-                let turn = turn.fetch_add(1, Ordering::Relaxed);
-                Ok(Connection::Cluster(others[turn % others.len()].clone()))
+    /// Lets go of `link`, unless another took its place already.
+    pub(super) fn give_up(&self, link: &Arc<Link>) {
+        let mut was_in_use = false;
+        for place in self.lock().iter_mut() {
+            if place.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {
+                *place = None;
+                was_in_use = true;
             }
         }
+        if was_in_use {
+            self.lost.notify_one();
+        }
     }
-}
 
-async fn dial_master(config: &RedisConfig, master: &Master) -> Result<Connections, RedisError> {
-    let settings = connection_config();
-    let mut shared = Vec::with_capacity(config.publishers);
-    for _ in 0..config.publishers {
-        shared.push(master.client.get_multiplexed_async_connection_with_config(&settings).await?);
+    fn lock(&self) -> MutexGuard<'_, Vec<Option<Arc<Link>>>> {
+        self.by_partition.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    check_master(&mut shared[0]).await?;
-    let info = master.client.get_connection_info().clone();
-    let manager = deadpool_redis::Manager::new_with_config(info, settings)?;
-    let pool = deadpool_redis::Pool::builder(manager)
-        .max_size(config.pool_size)
-        .wait_timeout(Some(CALL_DEADLINE))
-        .create_timeout(Some(DIAL_TIMEOUT))
-        .recycle_timeout(Some(DIAL_TIMEOUT))
-        .runtime(deadpool_redis::Runtime::Tokio1)
-        .build()
-        .map_err(|error| RedisError::from(std::io::Error::other(error)))?;
-    Ok(Connections::Master { shared, pool })
-}
-
-pub(super) fn connection_config() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(DIAL_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT))
-        .set_pipeline_buffer_size(1_024)
-        .set_concurrency_limit(IN_FLIGHT_MAX)
 }
 
 /// A demoted master answers pings as before: only its role tells.
@@ -169,36 +174,5 @@ fn from_pool(error: deadpool_redis::PoolError) -> RedisError {
         deadpool_redis::PoolError::Backend(error) => error,
         // A timeout: it says that the pool is exhausted or the server slow, not that the connection is lost.
         other => std::io::Error::new(std::io::ErrorKind::TimedOut, other.to_string()).into(),
-    }
-}
-
-impl ConnectionLike for Connection {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> redis::RedisFuture<'a, Value> {
-        match self {
-            Self::Shared(connection) => connection.req_packed_command(cmd),
-            Self::Pooled(connection) => connection.req_packed_command(cmd),
-            Self::Cluster(connection) => connection.req_packed_command(cmd),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        cmd: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> redis::RedisFuture<'a, Vec<Value>> {
-        match self {
-            Self::Shared(connection) => connection.req_packed_commands(cmd, offset, count),
-            Self::Pooled(connection) => connection.req_packed_commands(cmd, offset, count),
-            Self::Cluster(connection) => connection.req_packed_commands(cmd, offset, count),
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        match self {
-            Self::Shared(connection) => connection.get_db(),
-            Self::Pooled(connection) => connection.get_db(),
-            Self::Cluster(connection) => connection.get_db(),
-        }
     }
 }

@@ -275,7 +275,7 @@ impl Core {
     ) -> Result<HashMap<UserId, HashSet<Box<str>>>, BackplaneError> {
         let mut command = self.presence_call("presence_sweep", channel);
         command.arg(live.len()).arg(live);
-        let answer = self.call(Lane::Own, command).await?;
+        let answer = self.call(self.own(channel), command).await?;
         let mut present = HashMap::new();
         for (user, nodes) in reply::pairs(answer)? {
             let Ok(user) = UserId::new(&reply::text(user)?) else { continue };

@@ -8,7 +8,7 @@ use tickwire_protocol::{DeliveryClass, Priority, envelope::Envelope, namespace::
 
 use super::{
     core::Core,
-    error::{from_redis, unavailable, unexpected},
+    error::{self, from_redis, unexpected},
     functions,
     keys::Kind,
     link::Lane,
@@ -63,9 +63,14 @@ impl Core {
         ((partition, is_durable), messages): Group<'_>,
     ) -> Vec<(usize, Result<Published, BackplaneError>)> {
         let mut results = Vec::with_capacity(messages.len());
+        let mut failure: Option<BackplaneError> = None;
         for chunk in messages.chunks(PIPELINE_MAX) {
+            if let Some(error) = &failure {
+                results.extend(chunk.iter().map(|(at, _)| (*at, Err(error::shared(error)))));
+                continue;
+            }
             let outcome = if is_durable {
-                self.publish_durably(chunk).await
+                self.publish_durably(partition, chunk).await
             } else {
                 let commands = chunk.iter().map(|(_, publish)| self.publish_call(publish)).collect();
                 let answers = self.call_all(Lane::Shared(partition), commands).await;
@@ -74,9 +79,8 @@ impl Core {
             match outcome {
                 Ok(published) => results.extend(chunk.iter().map(|(at, _)| *at).zip(published)),
                 Err(error) => {
-                    let cause = error.to_string();
-                    let failed = chunk.iter().map(|(at, _)| (*at, Err(unavailable(cause.clone()))));
-                    results.extend(failed);
+                    results.extend(chunk.iter().map(|(at, _)| (*at, Err(error::shared(&error)))));
+                    failure = Some(error);
                 }
             }
         }
@@ -86,6 +90,7 @@ impl Core {
     /// `WAIT` counts replicas that have all that its connection wrote, so it goes right behind the messages.
     async fn publish_durably(
         &self,
+        partition: usize,
         chunk: &[(usize, &Publish)],
     ) -> Result<Vec<Result<Published, BackplaneError>>, BackplaneError> {
         let wanted = chunk.iter().map(|(_, publish)| publish.policy.replicas_min).max().unwrap_or(0);
@@ -93,7 +98,7 @@ impl Core {
         let mut wait = redis::cmd("WAIT");
         wait.arg(wanted).arg(u64::try_from(REPLICAS_TIMEOUT.as_millis()).unwrap_or(u64::MAX));
         commands.push(wait);
-        let mut answers = self.call_all(Lane::Own, commands).await?;
+        let mut answers = self.call_all(Lane::Own(partition), commands).await?;
         let confirmed = match answers.pop() {
             Some(Ok(Value::Int(confirmed))) => u32::try_from(confirmed).unwrap_or(0),
             Some(Err(error)) => return Err(from_redis(error)),

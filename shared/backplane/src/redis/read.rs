@@ -48,7 +48,7 @@ impl Core {
             None => command.arg("").arg(""),
         };
         command.arg(limit + 1).arg(u8::from(query.reverse));
-        let [top, entries] = reply::tuple(self.call(Lane::Own, command).await?)?;
+        let [top, entries] = reply::tuple(self.call(self.own(channel), command).await?)?;
         let top = reply::position(top)?;
         let span = Span::of(top, query);
         let mut stored = Vec::new();
@@ -101,7 +101,7 @@ impl Core {
         }
         let mut command = functions::call("snapshot", &self.keys_of(&[Kind::Meta, Kind::Values], channel));
         command.arg(meta_ttl_s(policy));
-        let [top, values] = reply::tuple(self.call(Lane::Own, command).await?)?;
+        let [top, values] = reply::tuple(self.call(self.own(channel), command).await?)?;
         let mut changes = Vec::new();
         for (_, value) in reply::pairs(values)? {
             let (_expires, rest) = reply::word(reply::bytes(value)?)?;
@@ -116,7 +116,7 @@ impl Core {
         let kinds = [Kind::Meta, Kind::Stream, Kind::Ordinary, Kind::Critical, Kind::Cursor];
         let mut command = functions::call("inbox", &self.keys_of(&kinds, channel));
         command.arg(meta_ttl_s(policy)).arg(INBOX_ORDINARY_MAX);
-        let [top, cursor, critical, ordinary] = reply::tuple(self.call(Lane::Own, command).await?)?;
+        let [top, cursor, critical, ordinary] = reply::tuple(self.call(self.own(channel), command).await?)?;
         let mut owed = Vec::new();
         for (position, stored) in reply::pairs(critical)? {
             let (_expires, rest) = reply::word(reply::bytes(stored)?)?;
@@ -223,6 +223,10 @@ impl Core {
 
     fn keys_of(&self, kinds: &[Kind], channel: &ChannelName) -> Vec<String> {
         kinds.iter().map(|&kind| self.keys.of(kind, channel.as_str())).collect()
+    }
+
+    pub(super) fn own(&self, channel: &ChannelName) -> Lane {
+        Lane::Own(self.keys.partition(channel.as_str()))
     }
 
     fn shared(&self, channel: &ChannelName) -> Lane {

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, sync::atomic::Ordering, time::Duration};
 
+use futures_util::future::join_all;
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
@@ -10,7 +11,7 @@ use tokio::{
 
 use super::{
     core::Core,
-    error::unavailable,
+    error::{from_redis, unavailable},
     intake::{self, ERRANDS_MAX, IntakeEnd},
     link::Link,
     stats::Counters,
@@ -56,58 +57,59 @@ pub(super) async fn supervise(core: Arc<Core>, report: impl Fn(Option<BackplaneE
     review.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_up = true;
     loop {
-        match arrange(&core, &mut posts).await {
-            Ok(()) => {
-                report(None);
-                if !std::mem::replace(&mut is_up, true) {
-                    tracing::info!(url = core.config.display_url(), "Redis answers again");
-                }
+        let arranged = arrange(&core, &mut posts).await;
+        let was_up = std::mem::replace(&mut is_up, arranged.is_ok());
+        match &arranged {
+            Ok(()) if !was_up => tracing::info!(url = core.config.display_url(), "Redis answers again"),
+            Err(error) if was_up => {
+                let cause = std::error::Error::source(error).map(ToString::to_string);
+                tracing::error!(url = core.config.display_url(), %error, cause, "Redis cannot be reached");
             }
-            Err(error) => {
-                if std::mem::replace(&mut is_up, false) {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::error!(url = core.config.display_url(), %error, cause, "Redis cannot be reached");
-                }
-                report(Some(error));
-                backoff.pause().await;
-                continue;
-            }
+            _ => {}
         }
+        report(arranged.err());
         tokio::select! {
-            () = core.link_lost.notified() => backoff.pause().await,
+            () = core.links.lost.notified() => backoff.pause().await,
             Some(ended) = posts.tasks.join_next() => {
                 if let Ok((address, end)) = ended {
                     posts.on_end(&core, &address, &end);
                 }
                 backoff.pause().await;
             }
-            _ = review.tick() => {}
+            _ = review.tick(), if is_up => {}
+            () = backoff.pause(), if !is_up => {}
         }
     }
 }
 
-/// Makes the connections what they should be now.
+/// Makes the connections what they should be now. Fails with the first master that cannot be reached, after all others are
+/// served.
 async fn arrange(core: &Arc<Core>, posts: &mut Posts) -> Result<(), BackplaneError> {
     let masters = core.topology.masters(&core.keys).await?;
-    let is_current = core.link.load().as_ref().is_some_and(|link| {
-        core.topology.is_cluster() || masters.first().is_some_and(|master| master.address == link.address)
+    let missing: Vec<&Master> = masters.iter().filter(|master| !core.links.serve(master)).collect();
+    let dials = missing.iter().map(|master| async {
+        core.links.set(&master.partitions, None);
+        let link = tokio::time::timeout(LINK_TIMEOUT, Link::dial(&core.config, master)).await.map_err(unavailable)?;
+        Ok((*master, link.map_err(from_redis)?))
     });
-    if !is_current {
-        core.link.store(None);
-        let dial = Link::dial(&core.config, &core.topology, &masters);
-        let link = tokio::time::timeout(LINK_TIMEOUT, dial).await.map_err(unavailable)??;
-        // A dial may hang at a frozen master until that is replaced, and then succeed.
-        let masters_now = core.topology.masters(&core.keys).await?;
-        if !core.topology.is_cluster() && masters_now.first().is_none_or(|master| master.address != link.address) {
-            return Err(unavailable("the master changed while it was dialled"));
+    let dialled = join_all(dials).await;
+    // A dial may hang at a frozen master until that is replaced, and then succeed.
+    let masters_now = if missing.is_empty() { Vec::new() } else { core.topology.masters(&core.keys).await? };
+    let mut failure = None;
+    for dial in dialled {
+        match dial {
+            Ok((master, link)) if masters_now.iter().any(|now| now.is_same(master)) => {
+                core.links.set(&master.partitions, Some(&Arc::new(link)));
+                Counters::add(&core.counters.link_rebuilds, 1);
+                // Another server, or the same one restarted: what it knows of presence may be nothing.
+                core.ledger.state_all();
+            }
+            Ok(_) => failure = Some(unavailable("the master changed while it was dialled")),
+            Err(error) => failure = Some(error),
         }
-        core.link.store(Some(Arc::new(link)));
-        Counters::add(&core.counters.link_rebuilds, 1);
-        // Another server, or the same one restarted: what it knows of presence may be nothing.
-        core.ledger.state_all();
     }
     posts.arrange(core, masters);
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }
 
 impl Posts {
@@ -138,18 +140,17 @@ impl Posts {
 
     fn on_end(&mut self, core: &Core, address: &str, end: &IntakeEnd) {
         // Aborted ones end as errors of the task and do not come here; a finished one is still the current one.
-        if self.by_address.get(address).is_some_and(|post| post.task.is_finished()) {
-            self.by_address.remove(address);
+        if self.by_address.get(address).is_some_and(|post| post.task.is_finished())
+            && let Some(post) = self.by_address.remove(address)
+            && matches!(end, IntakeEnd::CanaryLost)
+            && let Some(link) = post.partitions.first().and_then(|&partition| core.links.get(partition))
+        {
+            // Deaf, or dumb: which of the two cannot be seen from here.
+            core.links.give_up(&link);
         }
         Counters::add(&core.counters.subscriber_rebuilds, 1);
         let cause = std::error::Error::source(end).map(ToString::to_string);
         tracing::warn!(address, %end, cause, "a subscriber connection is dialled again");
-        if matches!(end, IntakeEnd::CanaryLost)
-            && let Some(link) = core.link.load_full()
-        {
-            // Deaf, or dumb: which of the two cannot be seen from here.
-            core.give_up(&link);
-        }
     }
 }
 

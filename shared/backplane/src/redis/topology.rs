@@ -2,15 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo, RedisError,
-    TlsCertificates, Value,
-    cluster::{ClusterClient, ClusterClientBuilder},
-    io::tcp::TcpSettings,
+    TlsCertificates, Value, io::tcp::TcpSettings,
 };
 
 use super::{
@@ -28,7 +29,6 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
 /// Where to look. No `Debug`: it holds passwords.
 pub(super) struct Topology {
     shape: Shape,
-    tls: Option<TlsCertificates>,
     /// Whom to ask first; moves on with each question, so that a node with a stale view is not asked for ever.
     turn: AtomicUsize,
 }
@@ -36,7 +36,8 @@ pub(super) struct Topology {
 enum Shape {
     Single(ConnectionInfo),
     Sentinel { sentinels: Vec<ConnectionInfo>, name: String, data: ConnectionInfo },
-    Cluster { seeds: Vec<ConnectionInfo> },
+    // `known`: the masters last seen, to be asked too when the nodes that the URL names are gone.
+    Cluster { seeds: Vec<ConnectionInfo>, known: Mutex<Vec<ConnectionInfo>> },
 }
 
 /// A master and the partitions that it serves.
@@ -66,7 +67,7 @@ impl Topology {
             PlaceKind::Single => Shape::Single(info(place.credentials, place.hosts[0], 6379, place.path)?),
             PlaceKind::Cluster => {
                 let seeds = place.hosts.iter().map(|host| info(place.credentials, host, 6379, ""));
-                Shape::Cluster { seeds: seeds.collect::<Result<_, _>>()? }
+                Shape::Cluster { seeds: seeds.collect::<Result<_, _>>()?, known: Mutex::default() }
             }
             PlaceKind::Sentinel => {
                 let with_password = |sentinel: ConnectionInfo| match &config.sentinel_password {
@@ -81,26 +82,12 @@ impl Topology {
                 Shape::Sentinel { sentinels: sentinels.collect::<Result<_, _>>()?, name: place.path.to_owned(), data }
             }
         };
-        Ok(Self { shape, tls, turn: AtomicUsize::new(0) })
+        Ok(Self { shape, turn: AtomicUsize::new(0) })
     }
 
     /// Sharded pub/sub, several masters.
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self.shape, Shape::Cluster { .. })
-    }
-
-    /// A client that follows the cluster's slots by itself; `None` where there is one master.
-    pub(super) fn cluster_client(&self, timeout: Duration) -> Result<Option<ClusterClient>, BackplaneError> {
-        let Shape::Cluster { seeds } = &self.shape else { return Ok(None) };
-        let mut builder = ClusterClientBuilder::new(seeds.clone())
-            .connection_timeout(QUESTION_TIMEOUT)
-            .response_timeout(timeout)
-            .overall_response_timeout(Some(timeout))
-            .tcp_settings(tcp_settings());
-        if let Some(tls) = &self.tls {
-            builder = builder.certs(tls.clone());
-        }
-        builder.build().map(Some).map_err(error::from_redis)
     }
 
     /// Asks who is master of what now. Fails when no one answers or a partition has no master.
@@ -116,11 +103,15 @@ impl Topology {
                 let (host, port) = self.ask(sentinels, &question, read).await?;
                 Ok(vec![Master::new(at(data, &host, port), all())?])
             }
-            Shape::Cluster { seeds } => {
+            Shape::Cluster { seeds, known } => {
                 let mut question = redis::cmd("CLUSTER");
                 question.arg("SLOTS");
-                let ranges = self.ask(seeds, &question, slot_ranges).await?;
-                assign(&ranges, keys, &seeds[0])
+                let lock = || known.lock().unwrap_or_else(PoisonError::into_inner);
+                let whom: Vec<ConnectionInfo> = seeds.iter().cloned().chain(lock().iter().cloned()).collect();
+                let ranges = self.ask(&whom, &question, slot_ranges).await?;
+                let masters = assign(&ranges, keys, &seeds[0])?;
+                *lock() = masters.iter().map(|master| master.client.get_connection_info().clone()).collect();
+                Ok(masters)
             }
         }
     }
@@ -151,6 +142,10 @@ impl Master {
         let address = info.addr().to_string();
         let client = Client::open(info).map_err(error::from_redis)?;
         Ok(Self { address, client, partitions })
+    }
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.address == other.address && self.partitions == other.partitions
     }
 }
 
