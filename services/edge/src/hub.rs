@@ -44,6 +44,8 @@ use crate::{
 };
 use channel::Channel;
 
+/// Why a connection is closed with 4430.
+pub(crate) const TOO_SLOW: &str = "too slow: reconnect and recover by position";
 /// Bytes read from a socket at a time.
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// How long a connection that was told to go may take to read it.
@@ -264,7 +266,7 @@ impl Shard {
         let budget = self.budget(hub);
         let Some(connection) = hub.connection(id) else { return };
         if connection.reply(channel, event, tag, budget) == Pushed::Overflow {
-            self.close_in(hub, id, CloseCode::TooSlow, "too slow: reconnect and recover by position", None);
+            self.close_in(hub, id, CloseCode::TooSlow, TOO_SLOW, None);
         } else {
             hub.mark_dirty(id);
         }

@@ -17,7 +17,7 @@ use tickwire_protocol::{
 use tokio::net::TcpStream;
 
 use super::{
-    Hub, Shard,
+    Hub, Shard, TOO_SLOW,
     channel::Choice,
     stream::{Next, is_expired},
 };
@@ -375,7 +375,7 @@ impl<'a> Round<'a> {
             metrics.dropped.get_or_create(&ClassLabels { class: "volatile" }).inc_by(self.dropped);
         }
         for id in self.overflown {
-            shard.close_in(hub, id, CloseCode::TooSlow, "too slow: reconnect and recover by position", None);
+            shard.close_in(hub, id, CloseCode::TooSlow, TOO_SLOW, None);
         }
     }
 }

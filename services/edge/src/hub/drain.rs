@@ -24,14 +24,7 @@ impl Shard {
         let begun = Instant::now();
         let asking = time / 2;
         let jitter_ms = JITTER_MS_MAX.min(u64::try_from(time.as_millis() / 4).unwrap_or(JITTER_MS_MAX));
-        let mut waiting: Vec<ConnectionId> = {
-            let hub = self.hub.borrow();
-            let ids = hub.connections.iter().map(|(key, connection)| ConnectionId {
-                key: u32::try_from(key).unwrap_or(u32::MAX),
-                serial: connection.serial,
-            });
-            ids.collect()
-        };
+        let mut waiting = Self::connections_where(&self.hub.borrow(), |_| true);
         let total = waiting.len();
         let mut asked: Vec<(ConnectionId, Instant)> = Vec::new();
         while begun.elapsed() < time {
@@ -56,7 +49,9 @@ impl Shard {
             }
             tokio::time::sleep(STEP.min(time / 20)).await;
         }
-        for (id, _) in asked {
+        // The time is up for all that are left, also for those that came during the drain.
+        let left = Self::connections_where(&self.hub.borrow(), |_| true);
+        for id in left {
             self.close(id, CloseCode::GoingAway, "the node drains", None);
         }
         self.flush_dirty();

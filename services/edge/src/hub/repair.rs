@@ -3,10 +3,10 @@
 use std::{rc::Rc, time::Duration};
 
 use tickwire_backplane::{HISTORY_LIMIT_MAX, HistoryQuery};
-use tickwire_protocol::{DeliveryClass, Event, Position, Priority, event::ResetReason};
+use tickwire_protocol::{CloseCode, DeliveryClass, Event, Position, Priority, event::ResetReason};
 
 use super::{
-    Hub, Shard,
+    Hub, Shard, TOO_SLOW,
     channel::Channel,
     stream::{Repaired, Stored},
 };
@@ -93,7 +93,8 @@ impl Shard {
     /// Sends every subscriber an event that keeps its place among the channel's messages.
     pub(crate) fn send_event(&self, hub: &mut Hub, id: ChannelId, event: &Event, mark: Option<Position>) {
         let budget = self.budget(hub);
-        let Hub { connections, channels, dirty, .. } = hub;
+        let mut overflown = Vec::new();
+        let Hub { connections, channels, dirty, .. } = &mut *hub;
         let channel = &channels[id.0 as usize];
         for (_, subscriber) in &channel.subscribers {
             let Some(connection) = connections.get_mut(subscriber.connection.key as usize) else { continue };
@@ -106,11 +107,16 @@ impl Shard {
                 continue;
             }
             let outbox = connection.outbox.get_or_insert_default();
-            // A connection without room is about to be closed for the channel's next message.
-            if outbox.push_lossless(id, Priority::Medium, item, budget) != Pushed::Overflow && !connection.dirty {
+            if outbox.push_lossless(id, Priority::Medium, item, budget) == Pushed::Overflow {
+                overflown.push(subscriber.connection);
+            } else if !connection.dirty {
                 connection.dirty = true;
                 dirty.push(subscriber.connection);
             }
+        }
+        // A reset that is not said would be a silent loss.
+        for connection in overflown {
+            self.close_in(hub, connection, CloseCode::TooSlow, TOO_SLOW, None);
         }
     }
 }

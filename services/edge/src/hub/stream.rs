@@ -352,3 +352,7 @@ impl Stream {
 pub(crate) fn is_expired(publication: &Publication, now_ms: u64) -> bool {
     publication.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= now_ms)
 }
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

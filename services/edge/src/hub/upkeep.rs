@@ -66,7 +66,10 @@ impl Shard {
     }
 
     /// Ids of connections that fit.
-    fn connections_where(hub: &Hub, fits: impl Fn(&crate::connection::Connection) -> bool) -> Vec<ConnectionId> {
+    pub(crate) fn connections_where(
+        hub: &Hub,
+        fits: impl Fn(&crate::connection::Connection) -> bool,
+    ) -> Vec<ConnectionId> {
         hub.connections
             .iter()
             .filter(|(_, connection)| fits(connection))

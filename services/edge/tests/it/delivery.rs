@@ -6,7 +6,7 @@ use crate::support::{Client, Node, channel, numbers, recovered_numbers, token, u
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscriber_receives_what_is_published_in_order() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut client = node.client("7").await;
     let subscribed = client.subscribe(json!("system")).await;
     assert_eq!(subscribed["class"], "reliable");
@@ -25,7 +25,7 @@ async fn a_subscriber_receives_what_is_published_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_dialect_receives_the_same_message() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut plain = Client::open(node.address, "/ws", None, Some(&token("1"))).await;
     plain.next_of("connected").await;
     plain.send(json!({"type": "subscribe", "topic": "system", "timestamp": "2026-11-21T00:00:00Z"})).await;
@@ -51,7 +51,7 @@ async fn every_dialect_receives_the_same_message() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_during_publishing_misses_and_doubles_nothing() {
-    let node = Node::start().await;
+    let node = Node::start();
     let first = node.publish("room:1", json!({"n": 0})).await.position.unwrap();
     let publisher = {
         let backplane = node.backplane.clone();
@@ -82,7 +82,7 @@ async fn a_subscription_during_publishing_misses_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_comes_back_by_position_and_gets_just_what_it_missed() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut client = node.client("7").await;
     client.subscribe(json!("system")).await;
     node.publish("system", json!({"n": 1})).await;
@@ -101,7 +101,7 @@ async fn a_client_comes_back_by_position_and_gets_just_what_it_missed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_that_does_not_reach_back_is_not_called_recovered() {
-    let node = Node::start().await;
+    let node = Node::start();
     let first = node.publish("system", json!({"n": 0})).await.position.unwrap();
     for n in 1..1_200 {
         node.publish("system", json!({ "n": n })).await;
@@ -115,7 +115,7 @@ async fn a_history_that_does_not_reach_back_is_not_called_recovered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_message_is_read_from_the_store_before_later_ones() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut client = node.client("7").await;
     client.subscribe(json!("system")).await;
     node.publish("system", json!({"n": 0})).await;
@@ -132,7 +132,7 @@ async fn a_lost_message_is_read_from_the_store_before_later_ones() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_last_message_is_noticed_without_another() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut client = node.client("7").await;
     client.subscribe(json!("system")).await;
     node.backplane.faults().drop_publications(&channel("system"), 1);
@@ -142,7 +142,7 @@ async fn a_lost_last_message_is_noticed_without_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_epoch_is_told_before_its_first_message() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut client = node.client("7").await;
     client.subscribe(json!("system")).await;
     node.publish("system", json!({"n": 0})).await;
@@ -157,7 +157,7 @@ async fn a_new_epoch_is_told_before_its_first_message() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_latest_channel_begins_with_the_current_values() {
-    let node = Node::start().await;
+    let node = Node::start();
     for n in 0..3 {
         node.publish_value("prices:all", "BTC", json!({ "n": n })).await;
         node.publish_value("prices:all", "ETH", json!({ "n": n + 10 })).await;
@@ -177,7 +177,7 @@ async fn a_latest_channel_begins_with_the_current_values() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn filters_keys_and_rates_choose_messages() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut client = node.client("7").await;
     client.subscribe(json!({"channel": "prices:all", "maxRate": 2})).await;
     for n in 0..20 {
@@ -199,7 +199,7 @@ async fn filters_keys_and_rates_choose_messages() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_inbox_gives_what_it_owes_until_it_is_acknowledged() {
-    let node = Node::start().await;
+    let node = Node::start();
     for n in 0..150 {
         node.publish("user:7", json!({ "n": n })).await;
     }
@@ -228,7 +228,7 @@ async fn an_inbox_gives_what_it_owes_until_it_is_acknowledged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leaving_a_channel_ends_its_messages() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut client = node.client("7").await;
     client.subscribe(json!("system")).await;
     client.subscribe(json!("room:1")).await;
@@ -245,7 +245,7 @@ async fn leaving_a_channel_ends_its_messages() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_publish_to_rooms_once_per_key() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut alice = node.client("alice").await;
     let mut bob = node.client("bob").await;
     bob.subscribe(json!("room:1")).await;
@@ -261,7 +261,7 @@ async fn clients_publish_to_rooms_once_per_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn history_presence_and_preferences_answer() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut alice = node.client("alice").await;
     alice.subscribe(json!("room:1")).await;
     let mut bob = node.client("bob").await;
@@ -291,7 +291,7 @@ async fn history_presence_and_preferences_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recorded_owner_may_read_and_others_may_not() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut owned = node.message("session:42", &json!({"n": 0}));
     owned.owner = Some(user("7"));
     tickwire_backplane::Backplane::publish(&*node.backplane, owned).await.unwrap();
@@ -312,7 +312,7 @@ async fn a_recorded_owner_may_read_and_others_may_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_area_serves_its_own_namespaces_only() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut client = Client::open(node.address, "/ws/market-data", Some("tickwire.v1.json"), Some(&token("7"))).await;
     client.next_of("connected").await;
     client.subscribe(json!("prices:BTC")).await;
@@ -322,7 +322,7 @@ async fn an_area_serves_its_own_namespaces_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backplane_that_is_away_is_said_and_clients_stay() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut client = node.client("7").await;
     node.backplane.faults().set_down(true);
     let refused = client.ask(json!({"type": "subscribe", "channels": ["system"]})).await;

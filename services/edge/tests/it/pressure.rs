@@ -25,7 +25,7 @@ fn large(n: u64) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_of_a_reliable_channel_is_closed_with_4430_and_recovers() {
-    let node = Node::start_with(|config| config.limits.outbox_bytes = 200_000).await;
+    let node = Node::start_with(|config| config.limits.outbox_bytes = 200_000);
     let mut slow = slow_client(&node, "7").await;
     slow.subscribe(json!("system")).await;
     let mut fast = node.client("8").await;
@@ -55,7 +55,7 @@ async fn a_slow_reader_of_a_reliable_channel_is_closed_with_4430_and_recovers() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_of_a_latest_channel_gets_the_newest_values_in_order() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut slow = slow_client(&node, "7").await;
     slow.subscribe(json!("prices:all")).await;
     for n in 0..2_000 {
@@ -76,7 +76,7 @@ async fn a_slow_reader_of_a_latest_channel_gets_the_newest_values_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_of_a_volatile_channel_loses_messages_and_stays() {
-    let node = Node::start_with(|config| config.limits.outbox_bytes = 100_000).await;
+    let node = Node::start_with(|config| config.limits.outbox_bytes = 100_000);
     let mut slow = slow_client(&node, "7").await;
     slow.subscribe(json!("public:x")).await;
     for n in 0..1_000 {
@@ -99,7 +99,7 @@ async fn a_slow_reader_of_a_volatile_channel_loses_messages_and_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_critical_message_overtakes_what_waits_of_other_channels() {
-    let node = Node::start_with(|config| config.limits.outbox_bytes = 8 << 20).await;
+    let node = Node::start_with(|config| config.limits.outbox_bytes = 8 << 20);
     let mut slow = slow_client(&node, "7").await;
     slow.subscribe(json!("system")).await;
     slow.subscribe(json!("user:7")).await;

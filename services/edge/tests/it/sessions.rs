@@ -10,7 +10,7 @@ use crate::support::{Client, Node, PATIENCE, signer, token, user};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_may_authenticate_by_its_first_command() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut client = Client::open(node.address, "/ws", Some("tickwire.v1.json"), None).await;
     let refused = client.ask(json!({"type": "subscribe", "channels": ["system"]})).await;
     assert_eq!(refused["code"], "unauthenticated");
@@ -24,7 +24,7 @@ async fn a_client_may_authenticate_by_its_first_command() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_token_is_named_and_closed_with_4401() {
-    let node = Node::start().await;
+    let node = Node::start();
     let expired = signer().sign(&TokenClaims { exp: 1_000, ..TokenClaims::new(user("7")) }).unwrap();
     for (token, code) in [(expired.as_str(), "token_expired"), ("nonsense", "unauthenticated")] {
         let mut client = Client::open(node.address, "/ws", Some("tickwire.v1.json"), None).await;
@@ -35,7 +35,7 @@ async fn a_bad_token_is_named_and_closed_with_4401() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_never_authenticates_is_closed_with_4408() {
-    let node = Node::start_with(|config| config.edge.handshake_timeout_ms = 300).await;
+    let node = Node::start_with(|config| config.edge.handshake_timeout_ms = 300);
     let mut client = Client::open(node.address, "/ws", Some("tickwire.v1.json"), None).await;
     assert_eq!(client.closed().await, 4408);
 }
@@ -45,8 +45,7 @@ async fn a_silent_peer_is_closed_with_4408() {
     let node = Node::start_with(|config| {
         config.edge.idle_timeout_ms = 400;
         config.edge.heartbeat_interval_ms = 0;
-    })
-    .await;
+    });
     let mut client = node.client("7").await;
     assert_eq!(client.closed().await, 4408);
 }
@@ -56,8 +55,7 @@ async fn a_quiet_client_is_shown_heartbeats_and_stays() {
     let node = Node::start_with(|config| {
         config.edge.idle_timeout_ms = 3_000;
         config.edge.heartbeat_interval_ms = 200;
-    })
-    .await;
+    });
     let mut client = node.client("7").await;
     // Heartbeats are left out by `next`, and reading answers pings: longer than the idle timeout.
     let quiet = tokio::time::timeout(Duration::from_secs(5), client.next()).await;
@@ -67,7 +65,7 @@ async fn a_quiet_client_is_shown_heartbeats_and_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_token_ends_the_connection_unless_it_is_refreshed() {
-    let node = Node::start().await;
+    let node = Node::start();
     let short = || signer().sign(&TokenClaims::new(user("7")).valid_for(Duration::from_secs(3))).unwrap();
     let open = async |token: String| {
         let mut client = Client::open(node.address, "/ws", Some("tickwire.v1.json"), Some(&token)).await;
@@ -87,7 +85,7 @@ async fn an_expired_token_ends_the_connection_unless_it_is_refreshed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_ends_subscriptions_that_the_new_token_does_not_allow() {
-    let node = Node::start().await;
+    let node = Node::start();
     let granted = signer().sign(&TokenClaims::new(user("7")).grant("session:*").role("desk")).unwrap();
     let mut client = Client::open(node.address, "/ws", Some("tickwire.v1.json"), Some(&granted)).await;
     client.next_of("connected").await;
@@ -95,14 +93,14 @@ async fn a_refresh_ends_subscriptions_that_the_new_token_does_not_allow() {
     client.subscribe(json!("orders")).await;
     client.subscribe(json!("system")).await;
     client.ask(json!({"type": "refresh", "token": token("7")})).await;
-    let mut left = vec![client.next_of("unsubscribed").await, client.next_of("unsubscribed").await];
+    let mut left = [client.next_of("unsubscribed").await, client.next_of("unsubscribed").await];
     left.sort_by_key(|frame| frame["channel"].to_string());
     assert_eq!((&left[0]["channel"], &left[1]["channel"]), (&json!("orders"), &json!("session:1")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_token_ends_its_connections_and_opens_no_new_one() {
-    let node = Node::start().await;
+    let node = Node::start();
     let revoked = signer().sign(&TokenClaims::new(user("7")).token_id("t1")).unwrap();
     let mut client = Client::open(node.address, "/ws", Some("tickwire.v1.json"), Some(&revoked)).await;
     client.next_of("connected").await;
@@ -118,7 +116,7 @@ async fn a_revoked_token_ends_its_connections_and_opens_no_new_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_disconnects_a_user_with_4403() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut first = node.client("7").await;
     let mut second = node.client("7").await;
     let mut other = node.client("8").await;
@@ -130,7 +128,7 @@ async fn an_operator_disconnects_a_user_with_4403() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_asks_clients_to_leave_and_then_closes_with_1001() {
-    let node = Node::start_with(|config| config.edge.drain_ms = 2_000).await;
+    let node = Node::start_with(|config| config.edge.drain_ms = 2_000);
     let mut client = node.client("7").await;
     client.subscribe(json!("system")).await;
     node.shutdown.cancel();
@@ -149,8 +147,7 @@ async fn limits_are_named() {
         config.limits.channels_per_connection = 2;
         config.limits.connections_per_user = 2;
         config.limits.commands_per_second = 20;
-    })
-    .await;
+    });
     let mut client = node.client("7").await;
     client.subscribe(json!("system")).await;
     client.subscribe(json!("room:1")).await;
@@ -170,7 +167,7 @@ async fn limits_are_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_frames_are_named_and_too_many_close_with_4400() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut client = node.client("7").await;
     for frame in [json!({"type": "unknown"}), json!(7), json!({"id": 1})] {
         client.send(frame).await;
@@ -184,7 +181,7 @@ async fn malformed_frames_are_named_and_too_many_close_with_4400() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_node_reports_what_it_serves() {
-    let node = Node::start().await;
+    let node = Node::start();
     let mut client = node.client("7").await;
     client.subscribe(json!("system")).await;
     node.until_subscribed("system", 1).await;

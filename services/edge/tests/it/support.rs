@@ -49,11 +49,11 @@ pub(crate) fn token(id: &str) -> String {
 }
 
 impl Node {
-    pub(crate) async fn start() -> Self {
-        Self::start_with(|_| {}).await
+    pub(crate) fn start() -> Self {
+        Self::start_with(|_| {})
     }
 
-    pub(crate) async fn start_with(adjust: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn start_with(adjust: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.auth.hs256_secret = Some(Secret::new(SECRET));
         config.edge.shards = 2;
