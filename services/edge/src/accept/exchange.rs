@@ -7,7 +7,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::Instant};
+use tokio::{net::TcpStream, sync::Notify, time::Instant};
 
 /// The least that hyper allows; it bounds a request's head and what waits to be written.
 pub(super) const BUFFER_BYTES_MAX: usize = 8_192;
@@ -15,26 +15,39 @@ const HEADERS_MAX: usize = 64;
 
 /// When an exchange that makes no progress is given up. Whoever makes progress moves it.
 #[derive(Debug, Clone)]
-pub struct Deadline(Rc<Cell<Instant>>);
+pub struct Deadline(Rc<DeadlineState>);
+
+#[derive(Debug)]
+struct DeadlineState {
+    at: Cell<Instant>,
+    /// It is nearer than it was. Moving it away needs no wake-up: the sleeper looks again when its time is over.
+    nearer: Notify,
+}
 
 impl Deadline {
     /// `after` from now.
     pub fn new(after: Duration) -> Self {
-        Self(Rc::new(Cell::new(Instant::now() + after)))
+        Self(Rc::new(DeadlineState { at: Cell::new(Instant::now() + after), nearer: Notify::new() }))
     }
 
     /// Moves it to `after` from now.
     pub fn extend(&self, after: Duration) {
-        self.0.set(Instant::now() + after);
+        let at = Instant::now() + after;
+        if at < self.0.at.replace(at) {
+            self.0.nearer.notify_one();
+        }
     }
 
     async fn passed(&self) {
         loop {
-            let at = self.0.get();
+            let at = self.0.at.get();
             if Instant::now() >= at {
                 return;
             }
-            tokio::time::sleep_until(at).await;
+            tokio::select! {
+                () = tokio::time::sleep_until(at) => {}
+                () = self.0.nearer.notified() => {}
+            }
         }
     }
 }
