@@ -1,7 +1,7 @@
 //! From an accepted socket to an attached client.
 //!
-//! [`serve`] waits until a request's head has arrived, speaks HTTP once ([`exchange()`]), and hands what became a
-//! WebSocket to the shard. [`gate`] decides who may come in, [`endpoints`] answers what asks about the node itself.
+//! `serve` waits until a request's head has arrived, speaks HTTP once ([`exchange()`]), and hands what became a
+//! WebSocket to the shard. `gate` decides who may come in, `endpoints` answers what asks about the node itself.
 //!
 //! Invariants:
 //! - A socket that says nothing, or says it slowly, costs no buffer and holds up nobody: a place among the

@@ -1,8 +1,8 @@
 //! WebSocket frames in and out, without I/O.
 //!
 //! In: bytes as they came from a socket go into [`FrameReader::read`]; whole messages and control frames come out.
-//! [`header`] checks each frame's header by RFC 6455 and by [`FrameLimits`] before a byte of its payload is kept;
-//! [`decode`] lets fastwebsockets unmask what passed, in memory, so its reader never waits and never allocates what a
+//! `header` checks each frame's header by RFC 6455 and by [`FrameLimits`] before a byte of its payload is kept;
+//! `decode` lets fastwebsockets unmask what passed, in memory, so its reader never waits and never allocates what a
 //! peer merely declared. Out: [`outgoing`] makes the bytes of server frames.
 //!
 //! Invariants:
