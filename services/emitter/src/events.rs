@@ -7,8 +7,6 @@ mod market;
 mod risk;
 mod session;
 mod system;
-#[cfg(test)]
-mod tests;
 mod trading;
 
 use serde::{Serialize, de::DeserializeOwned};

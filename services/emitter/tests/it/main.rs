@@ -1,0 +1,12 @@
+//! The emitter on real sockets and the memory backplane.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod access;
+mod bodies;
+mod events;
+mod inbox;
+mod operation;
+mod publishing;
+mod reading;
+mod rig;
