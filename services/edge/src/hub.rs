@@ -53,7 +53,7 @@ const CLOSE_GRACE_MS: u32 = 2_000;
 /// What one connection may have waiting once the node's budget is used up.
 const OUTBOX_SCARCE_BYTES: usize = 64 * 1024;
 /// Empty outboxes kept for the next message.
-const SPARE_OUTBOXES_MAX: usize = 256;
+const SPARE_OUTBOXES_MAX: usize = 1_024;
 
 /// One core's part of the edge.
 pub(crate) struct Shard {
@@ -167,8 +167,11 @@ impl Shard {
     /// Bytes that may wait for one connection now.
     pub(crate) fn budget(&self, hub: &Hub) -> usize {
         let limits = &self.node.config.limits;
-        let share = limits.outbox_node_bytes / self.node.config.edge.shard_count().max(1);
-        if hub.outbox_bytes > share { OUTBOX_SCARCE_BYTES.min(limits.outbox_bytes) } else { limits.outbox_bytes }
+        if hub.outbox_bytes > self.node.outbox_share_bytes {
+            OUTBOX_SCARCE_BYTES.min(limits.outbox_bytes)
+        } else {
+            limits.outbox_bytes
+        }
     }
 
     /// Serves an upgraded socket. `read` is what came behind the upgrade request.

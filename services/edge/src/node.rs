@@ -30,6 +30,8 @@ pub(crate) struct Node {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) registry: Registry,
     pub(crate) limits: Arc<Limits>,
+    /// Bytes that may wait on one shard.
+    pub(crate) outbox_share_bytes: usize,
     /// Cancelled when the node should take no new clients.
     pub(crate) draining: CancellationToken,
     /// Something that reports say has changed.
@@ -71,6 +73,8 @@ impl Node {
     ) -> Result<Self, EdgeError> {
         let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::register(&mut registry));
+        // Asked once: finding out the number of cores reads files.
+        let outbox_share_bytes = config.limits.outbox_node_bytes / config.edge.shard_count().max(1);
         let limits = Limits::new(&config.limits, Arc::clone(&metrics));
         Ok(Self {
             namespaces: config.namespaces(),
@@ -79,6 +83,7 @@ impl Node {
             metrics,
             registry,
             limits,
+            outbox_share_bytes,
             draining,
             changed: Notify::new(),
             started: Instant::now(),

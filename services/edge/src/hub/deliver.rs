@@ -29,6 +29,8 @@ use crate::{
 
 /// How long the loop may work before others get their turn.
 const WORK_MAX: Duration = Duration::from_millis(5);
+/// Connections written to without giving others their turn.
+const FLUSHED_AT_ONCE_MAX: usize = 64;
 /// Writes to one socket in a row.
 const WRITES_MAX: usize = 8;
 /// Messages gathered before the first is written: large batches save writes, small ones save memory.
@@ -160,16 +162,21 @@ impl Shard {
         more
     }
 
-    /// Writes to every connection that has something new, at once.
+    /// Writes at once to connections that have something new. Many at a time are left to the shard's loop, which pauses.
     pub(crate) fn flush_dirty(&self) {
         let mut hub = self.hub.borrow_mut();
-        while let Some(id) = hub.dirty.pop() {
+        for _ in 0..FLUSHED_AT_ONCE_MAX {
+            let Some(id) = hub.dirty.pop() else { return };
             self.flush_in(&mut hub, id);
+        }
+        if !hub.dirty.is_empty() {
+            self.work.notify_one();
         }
     }
 
-    /// The same, with pauses for others; returns when the last stretch of work began.
-    async fn flush_pausing(&self, mut begun: Instant) -> Instant {
+    /// Writes to every connection that has something new, with pauses for others; returns when the last stretch of work
+    /// began.
+    pub(crate) async fn flush_pausing(&self, mut begun: Instant) -> Instant {
         loop {
             {
                 let mut hub = self.hub.borrow_mut();

@@ -1,6 +1,6 @@
 //! What happens by the clock: heartbeats, timeouts, expiry, rates, idle channels; and what the node orders.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Instant};
 
 use tickwire_backplane::Signal;
 use tickwire_protocol::{ChannelName, CloseCode, ErrorCode, Event, UserId, dialect::Dialect, time::now_ms};
@@ -38,7 +38,11 @@ impl Shard {
                 }
                 Some(order) = orders.recv() => self.on_order(order),
                 _ = tick.tick() => self.on_tick(),
-                () = self.work.notified() => self.do_work(),
+                () = self.work.notified() => {
+                    self.do_work();
+                    let begun = self.flush_pausing(Instant::now()).await;
+                    self.note_pause(begun);
+                }
             }
         }
     }
@@ -131,8 +135,10 @@ impl Shard {
 
     fn on_tick(self: &Rc<Self>) {
         self.release_rates();
-        self.sweep();
-        self.drop_idle_channels();
+        let is_round = self.sweep();
+        if is_round {
+            self.drop_idle_channels();
+        }
         self.flush_dirty();
         self.do_work();
     }
@@ -148,11 +154,11 @@ impl Shard {
         }
     }
 
-    /// Looks at a share of the connections, so that each is seen once a second.
-    fn sweep(&self) {
+    /// Looks at a share of the connections, so that each is seen once a second; whether a round is over.
+    fn sweep(&self) -> bool {
         let mut hub = self.hub.borrow_mut();
         let capacity = hub.connections.capacity();
-        let share = capacity.div_ceil(SWEEP_TICKS);
+        let share = capacity.div_ceil(SWEEP_TICKS).max(1);
         let from = if hub.swept >= capacity { 0 } else { hub.swept };
         for key in from..(from + share).min(capacity) {
             let Some(connection) = hub.connections.get(key) else { continue };
@@ -160,6 +166,7 @@ impl Shard {
             self.sweep_one(&mut hub, id);
         }
         hub.swept = from + share;
+        hub.swept >= capacity
     }
 
     fn sweep_one(&self, hub: &mut Hub, id: ConnectionId) {
