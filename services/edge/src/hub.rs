@@ -244,7 +244,7 @@ impl Shard {
         hub.outbox_bytes -= connection.accounted;
         let user = connection.state.identity.as_ref().map(|identity| identity.user.clone());
         for subscription in std::mem::take(&mut connection.state.subscriptions) {
-            self.forget(&mut hub, id, user.as_ref(), subscription);
+            self.forget(&mut hub, user.as_ref(), subscription);
         }
         drop(hub);
         self.node.metrics.connections.get_or_create(&TransportLabels { transport: connection.transport }).dec();
@@ -302,7 +302,7 @@ impl Shard {
         let user = connection.identity().map(|identity| identity.user.clone());
         let subscriptions = std::mem::take(&mut connection.state.subscriptions);
         for subscription in subscriptions {
-            self.forget(hub, id, user.as_ref(), subscription);
+            self.forget(hub, user.as_ref(), subscription);
         }
         hub.mark_dirty(id);
         self.node.metrics.closes.get_or_create(&CloseLabels { code: u32::from(code.as_u16()) }).inc();

@@ -112,7 +112,7 @@ impl Shard {
         match read {
             Ok(history) => Some(self.splice(&mut hub, id, joins, &history)),
             Err(error) => {
-                self.refuse_joins(&mut hub, id, name, &joins, &error);
+                self.refuse_joins(&mut hub, name, &joins, &error);
                 Some(Vec::new())
             }
         }
@@ -165,7 +165,7 @@ impl Shard {
                     }
                 }
             }
-            (Err(error), _) | (_, Err(error)) => self.refuse_joins(&mut hub, id, &name, &joins, &error),
+            (Err(error), _) | (_, Err(error)) => self.refuse_joins(&mut hub, &name, &joins, &error),
         }
         drop(hub);
         self.end_read(id, serial, &name, rest);
@@ -179,7 +179,7 @@ impl Shard {
         channel.reads -= 1;
         channel.set_memory();
         if channel.stream.status == Status::Live {
-            self.refuse_joins(&mut hub, id, name, &unserved, &BackplaneError::Unavailable(None));
+            self.refuse_joins(&mut hub, name, &unserved, &BackplaneError::Unavailable(None));
         } else {
             // The stream is being repaired; they are served when it is live again.
             channel.joins.extend(unserved);
@@ -193,10 +193,10 @@ impl Shard {
         self.flush_dirty();
     }
 
-    fn refuse_joins(&self, hub: &mut Hub, id: ChannelId, name: &ChannelName, joins: &[Join], error: &BackplaneError) {
+    fn refuse_joins(&self, hub: &mut Hub, name: &ChannelName, joins: &[Join], error: &BackplaneError) {
         for join in joins {
             self.node.metrics.recoveries.get_or_create(&reason("failed")).inc();
-            self.refuse_join(hub, id, name, join, error);
+            self.refuse_join(hub, name, join, error);
         }
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct Context<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Subscription {
     pub(crate) channel: ChannelId,
+    /// Of the request: an answer to an earlier one, left meanwhile, is not its answer.
+    pub(crate) serial: u32,
     /// Its place among the channel's subscribers; `None` until the reply is sent.
     pub(crate) slot: Option<u32>,
 }

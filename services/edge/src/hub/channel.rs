@@ -32,6 +32,8 @@ pub(crate) struct Choice {
 #[derive(Debug)]
 pub(crate) struct Join {
     pub(crate) connection: ConnectionId,
+    /// That of the connection's [`crate::connection::state::Subscription`].
+    pub(crate) serial: u32,
     /// Of the request.
     pub(crate) id: Option<i64>,
     pub(crate) since: Option<Position>,

@@ -37,6 +37,7 @@ impl Shard {
             return;
         }
         let channel = self.channel_for(&mut hub, &wanted.channel, &wanted.policy);
+        let serial = hub.next_serial();
         let Some(connection) = hub.connection(id) else { return };
         // An owner's lookup may have let a second request for the same channel through.
         if connection.state.subscriptions.iter().any(|subscription| subscription.channel == channel) {
@@ -45,10 +46,10 @@ impl Shard {
             self.reply_in(&mut hub, id, None, &event, None);
             return;
         }
-        connection.state.subscriptions.push(Subscription { channel, slot: None });
+        connection.state.subscriptions.push(Subscription { channel, serial, slot: None });
         let Wanted { id: request, since, options, .. } = wanted;
         let entry = &mut hub.channels[channel.0 as usize];
-        entry.joins.push(Join { connection: id, id: request, since, options });
+        entry.joins.push(Join { connection: id, serial, id: request, since, options });
         entry.idle_since_ms = None;
         let is_live = entry.stream.status == Status::Live;
         drop(hub);
@@ -75,8 +76,7 @@ impl Shard {
     /// Makes a join's connection a subscriber; `None` if it left meanwhile.
     pub(crate) fn admit(&self, hub: &mut Hub, channel: ChannelId, join: &mut Join) -> Option<()> {
         let connection = hub.connection(join.connection)?;
-        let subscription =
-            connection.state.subscriptions.iter().position(|subscription| subscription.channel == channel)?;
+        let subscription = connection.state.subscriptions.iter().position(|held| held.serial == join.serial)?;
         if connection.state.subscriptions[subscription].slot.is_some() {
             return None;
         }
@@ -109,16 +109,16 @@ impl Shard {
             outbox.purge(channel);
         }
         let user = connection.identity().map(|identity| identity.user.clone());
-        self.forget(&mut hub, id, user.as_ref(), subscription);
+        self.forget(&mut hub, user.as_ref(), subscription);
         true
     }
 
     /// Takes a subscription that its connection no longer has out of the channel.
-    pub(crate) fn forget(&self, hub: &mut Hub, id: ConnectionId, user: Option<&UserId>, subscription: Subscription) {
+    pub(crate) fn forget(&self, hub: &mut Hub, user: Option<&UserId>, subscription: Subscription) {
         let clock_ms = self.node.clock_ms();
         let Some(entry) = hub.channels.get_mut(subscription.channel.0 as usize) else { return };
         let Some(slot) = subscription.slot else {
-            entry.joins.retain(|join| join.connection != id);
+            entry.joins.retain(|join| join.serial != subscription.serial);
             entry.idle_since_ms = entry.is_unused().then_some(clock_ms);
             return;
         };
@@ -205,7 +205,7 @@ impl Shard {
         let Some(channel) = hub.channel(id, serial) else { return };
         let name = channel.name.clone();
         for join in std::mem::take(&mut channel.joins) {
-            self.refuse_join(&mut hub, id, &name, &join, error);
+            self.refuse_join(&mut hub, &name, &join, error);
         }
         hub.by_name.remove(&name);
         hub.channels.remove(id.0 as usize);
@@ -215,16 +215,9 @@ impl Shard {
     }
 
     /// Answers a join that the backplane could not serve; the client may ask again.
-    pub(crate) fn refuse_join(
-        &self,
-        hub: &mut Hub,
-        channel: ChannelId,
-        name: &ChannelName,
-        join: &Join,
-        error: &BackplaneError,
-    ) {
+    pub(crate) fn refuse_join(&self, hub: &mut Hub, name: &ChannelName, join: &Join, error: &BackplaneError) {
         let Some(connection) = hub.connection(join.connection) else { return };
-        connection.state.subscriptions.retain(|held| held.channel != channel || held.slot.is_some());
+        connection.state.subscriptions.retain(|held| held.serial != join.serial);
         let code = if error.is_retryable() { ErrorCode::Unavailable } else { ErrorCode::Internal };
         let event = Event::Error(Box::new(ErrorEvent {
             id: join.id,

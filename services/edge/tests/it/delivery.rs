@@ -334,3 +334,27 @@ async fn a_backplane_that_is_away_is_said_and_clients_stay() {
     node.publish("system", json!({"n": 1})).await;
     assert_eq!(client.next_of("message").await["data"]["n"], 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaving_and_coming_back_while_the_store_is_read_answers_the_second_request() {
+    let node = Node::start();
+    let first = node.publish("system", json!({"n": 0})).await.position.unwrap();
+    node.publish("system", json!({"n": 1})).await;
+    let mut client = node.client("7").await;
+    // All in one frame, so that the second subscribe finds the first one's read under way.
+    let entry = json!({"channel": "system", "since": first.to_string()});
+    client
+        .send(json!([
+            {"id": 101, "type": "subscribe", "channels": [entry]},
+            {"id": 102, "type": "unsubscribe", "channels": ["system"]},
+            {"id": 103, "type": "subscribe", "channels": [entry]},
+        ]))
+        .await;
+    let reply = loop {
+        let frame = client.next_of("subscribed").await;
+        if frame["id"] == 103 {
+            break frame;
+        }
+    };
+    assert_eq!(recovered_numbers(&reply), [1]);
+}
