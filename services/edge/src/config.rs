@@ -8,7 +8,7 @@ use tickwire_protocol::namespace::{Namespaces, Policy};
 
 use crate::{accept::Network, framing::FrameLimits};
 
-/// Everything [`crate::run`] needs besides its listener and backplane.
+/// Everything [`crate::run()`] needs besides its listener and backplane.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
