@@ -48,6 +48,8 @@ pub struct EmitterConfig {
     pub batch_bytes_max: usize,
     /// Longest `data` of one message, bytes of JSON.
     pub data_bytes_max: usize,
+    /// Open connections at once; one more waits to be accepted.
+    pub connections_max: usize,
     /// Requests in progress at once; one more is refused with 503.
     pub requests_max: usize,
     /// Requests a second that one caller may make over time; 0 = no limit.
@@ -73,6 +75,7 @@ impl Default for EmitterConfig {
             body_bytes_max: 256 * 1024,
             batch_bytes_max: 4 * 1024 * 1024,
             data_bytes_max: 64 * 1024,
+            connections_max: 16_384,
             requests_max: 4_096,
             requests_per_s: 0,
             requests_burst: 200,

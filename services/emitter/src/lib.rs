@@ -14,10 +14,11 @@ mod config;
 mod events;
 mod metrics;
 mod publish;
+mod serve;
 mod throttle;
 mod value;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tickwire_auth::AuthError;
 use tickwire_backplane::Backplane;
@@ -74,8 +75,9 @@ pub fn check(config: &Config) -> Result<(), EmitterError> {
     at_least_one("batch_bytes_max", emitter.batch_bytes_max)?;
     at_least_one("data_bytes_max", emitter.data_bytes_max)?;
     at_least_one("requests_max", emitter.requests_max)?;
-    if emitter.requests_max > tokio::sync::Semaphore::MAX_PERMITS {
-        return Err(EmitterError::Config { key: "requests_max", reason: "too many" });
+    at_least_one("connections_max", emitter.connections_max)?;
+    if emitter.requests_max.max(emitter.connections_max) > tokio::sync::Semaphore::MAX_PERMITS {
+        return Err(EmitterError::Config { key: "requests_max or connections_max", reason: "too many" });
     }
     Ok(())
 }
@@ -92,29 +94,18 @@ pub async fn run(
     let app = Arc::new(api::App::new(config, backplane)?);
     let address = listener.local_addr().map_err(EmitterError::Listen)?;
     let upkeep = tokio::spawn(keep_revocations(Arc::clone(&app), shutdown.clone()));
-    let service = api::router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
-    let draining = {
-        let (app, shutdown) = (Arc::clone(&app), shutdown.clone());
-        async move {
-            shutdown.cancelled().await;
-            app.readiness.set("draining", true);
-        }
-    };
+    let connections_max = app.config.emitter.connections_max;
+    let draining = tokio::spawn(tell_draining(Arc::clone(&app), shutdown.clone()));
     tracing::info!(addr = %address, "listening");
-    let serving = axum::serve(listener, service).with_graceful_shutdown(draining);
-    let deadline = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(drain).await;
-    };
-    let ended = tokio::select! {
-        ended = serving => ended.map_err(EmitterError::Listen),
-        () = deadline => {
-            tracing::warn!(drain_ms = drain.as_millis(), "requests were still in progress when the drain's time was up");
-            Ok(())
-        }
-    };
+    serve::serve(listener, api::router(app), connections_max, drain, shutdown).await;
+    draining.abort();
     upkeep.abort();
-    ended
+    Ok(())
+}
+
+async fn tell_draining(app: Arc<api::App>, shutdown: CancellationToken) {
+    shutdown.cancelled().await;
+    app.readiness.set("draining", true);
 }
 
 async fn keep_revocations(app: Arc<api::App>, shutdown: CancellationToken) {
