@@ -1,7 +1,7 @@
 //! The emitter: the only door for publishing.
 //!
 //! A backend of the platform says over HTTP what happened; the emitter checks it, turns typed events into messages
-//! ([`events`] is the whole table of kinds and channels), and hands them to the backplane. A message goes `api` → `publish` →
+//! (`events` is the whole table of kinds and channels), and hands them to the backplane. A message goes `api` → `publish` →
 //! backplane.
 //!
 //! Invariants:
