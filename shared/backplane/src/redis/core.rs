@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{BackplaneError, SubscriberId};
 
-/// Channels that one call asks the tops of: bounds how long it keeps the store busy (about 1.5 µs each).
+/// Channels that one call asks the tops of: bounds how long it keeps the store busy (about 10 µs each).
 const TOPS_BATCH: usize = 256;
 /// Pause before an errand is brought to a subscriber connection that is being dialled.
 const ERRAND_RETRY: Duration = Duration::from_millis(50);
@@ -45,6 +45,16 @@ pub(super) struct Core {
     pub(super) links: Links,
     /// By partition, the subscriber connection that serves it.
     errands: Mutex<Vec<Option<mpsc::Sender<Errand>>>>,
+}
+
+/// How to ask for tops.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asking {
+    /// Through the function; it also keeps the numbering of quiet channels alive.
+    Keep,
+    /// With one plain read each, for about an eighth of the server's time. Only what another server numbered, or none, goes
+    /// through the function.
+    Peek,
 }
 
 /// Asks a subscriber connection to make its subscriptions of `channels` what the registry says.
@@ -155,20 +165,17 @@ impl Core {
         }
     }
 
-    /// The newest position of each channel, in order; opens an epoch where there is none.
-    pub(super) async fn tops(&self, channels: &[Numbered]) -> Result<Vec<Position>, BackplaneError> {
+    /// The newest position of each channel, in order. Opens an epoch where this server has not numbered yet.
+    pub(super) async fn tops(&self, channels: &[Numbered], asking: Asking) -> Result<Vec<Position>, BackplaneError> {
         let mut by_partition: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (at, (channel, _)) in channels.iter().enumerate() {
             by_partition.entry(self.keys.partition(channel.as_str())).or_default().push(at);
         }
-        let calls = by_partition.into_iter().map(|(partition, places)| async move {
-            let commands = places.chunks(TOPS_BATCH).map(|chunk| self.tops_call(channels, chunk)).collect();
-            let mut positions = Vec::with_capacity(places.len());
-            for answer in self.call_all(Lane::Shared(partition), commands).await? {
-                for position in reply::array(answer.map_err(from_redis)?)? {
-                    positions.push(reply::position(position)?);
-                }
-            }
+        let asked = by_partition.into_iter().map(|(partition, places)| async move {
+            let positions = match asking {
+                Asking::Keep => self.keep_tops(partition, channels, &places).await?,
+                Asking::Peek => self.peek_tops(partition, channels, &places).await?,
+            };
             if positions.len() == places.len() {
                 Ok(places.into_iter().zip(positions))
             } else {
@@ -176,11 +183,58 @@ impl Core {
             }
         });
         let mut tops = vec![Position::new(0, 0); channels.len()];
-        for (at, position) in try_join_all(calls).await?.into_iter().flatten() {
+        for (at, position) in try_join_all(asked).await?.into_iter().flatten() {
             tops[at] = position;
         }
         Counters::add(&self.counters.tops, channels.len());
         Ok(tops)
+    }
+
+    async fn keep_tops(
+        &self,
+        partition: usize,
+        channels: &[Numbered],
+        places: &[usize],
+    ) -> Result<Vec<Position>, BackplaneError> {
+        let commands = places.chunks(TOPS_BATCH).map(|chunk| self.tops_call(channels, chunk)).collect();
+        let mut positions = Vec::with_capacity(places.len());
+        for answer in self.call_all(Lane::Shared(partition), commands).await? {
+            for position in reply::array(answer.map_err(from_redis)?)? {
+                positions.push(reply::position(position)?);
+            }
+        }
+        Ok(positions)
+    }
+
+    async fn peek_tops(
+        &self,
+        partition: usize,
+        channels: &[Numbered],
+        places: &[usize],
+    ) -> Result<Vec<Position>, BackplaneError> {
+        let run_id = self.links.get(partition).map(|link| link.run_id.clone()).unwrap_or_default();
+        let read = |&at: &usize| {
+            let mut command = redis::cmd("HMGET");
+            command.arg(self.keys.of(Kind::Meta, channels[at].0.as_str())).arg(&["e", "s", "r"]);
+            command
+        };
+        let mut positions = Vec::with_capacity(places.len());
+        let mut unknown = Vec::new();
+        for answer in self.call_all(Lane::Shared(partition), places.iter().map(read).collect()).await? {
+            let position = reply::numbering(answer.map_err(from_redis)?, &run_id)?;
+            if position.is_none() {
+                unknown.push(positions.len());
+            }
+            positions.push(position.unwrap_or(Position::new(0, 0)));
+        }
+        if !unknown.is_empty() {
+            let places: Vec<usize> = unknown.iter().map(|&at| places[at]).collect();
+            let opened = self.keep_tops(partition, channels, &places).await?;
+            for (at, position) in unknown.into_iter().zip(opened) {
+                positions[at] = position;
+            }
+        }
+        Ok(positions)
     }
 
     fn tops_call(&self, channels: &[Numbered], places: &[usize]) -> Cmd {
@@ -204,7 +258,7 @@ impl Core {
         let (places, numbered) = Interest::numbered(channels);
         let asked = async {
             self.reach(channels.iter().map(|(channel, _)| channel.clone()).collect()).await?;
-            self.tops(&numbered).await
+            self.tops(&numbered, Asking::Keep).await
         };
         match self.within_deadline(asked).await {
             Ok(positions) => {

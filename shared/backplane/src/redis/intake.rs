@@ -19,7 +19,7 @@ use tickwire_protocol::{ChannelName, Position, UserId, envelope};
 use tokio::sync::{Notify, mpsc};
 
 use super::{
-    core::{Core, Errand},
+    core::{Asking, Core, Errand},
     fleet::{CONTROL_CHANNEL, read_control},
     interest::Numbered,
     keys::{FLEET_PARTITION, Kind, channel_of_live},
@@ -28,7 +28,7 @@ use super::{
     stats::Counters,
     topology::Master,
 };
-use crate::Signal;
+use crate::{BackplaneError, Signal};
 
 /// Channels in one pipeline of (un)subscriptions.
 const SUBSCRIBE_BATCH: usize = 512;
@@ -47,6 +47,9 @@ const TOPS_PARTS: usize = 3;
 /// Channels in one part. Up to three times as many channels of one connection are asked within 2 s; with more, each is
 /// asked less often, in turn, so that the heartbeat takes no more than about 1 % of the store's time.
 const TOPS_PART_MAX: usize = 4_000;
+/// Rounds until one that also keeps the numbering of quiet channels alive, which no shorter time to live than a day needs
+/// more often.
+const KEEPING_ROUNDS: u32 = 1_000;
 /// How often an intake looks whether an errand was missed.
 const RECONCILE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -101,7 +104,7 @@ pub(super) async fn run(core: Arc<Core>, master: Master, mut errands: mpsc::Rece
         let core = &intake.core;
         let tops = core.interest.numbered_in(&intake.partitions);
         for part in tops.chunks(TOPS_PART_MAX) {
-            tell_tops(core, part).await;
+            tell_tops(core, part, core.tops(part, Asking::Keep).await);
         }
         tokio::select! {
             end = intake.run_errands(held, &mut errands) => end,
@@ -267,23 +270,27 @@ impl Intake {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut round: Vec<Numbered> = Vec::new();
         let mut part = 1;
+        let mut rounds = 0u32;
         loop {
             interval.tick().await;
             if round.is_empty() {
+                rounds = rounds.wrapping_add(1);
                 round = self.core.interest.numbered_in(&self.partitions);
                 part = round.len().div_ceil(TOPS_PARTS).clamp(1, TOPS_PART_MAX);
             }
             let rest = round.len().saturating_sub(part);
             let asked: Vec<Numbered> =
                 round.drain(rest..).filter(|(channel, _)| self.core.interest.is_wanted(channel.as_str())).collect();
-            tell_tops(&self.core, &asked).await;
+            let asking = if rounds.is_multiple_of(KEEPING_ROUNDS) { Asking::Keep } else { Asking::Peek };
+            let tops = self.core.tops(&asked, asking).await;
+            tell_tops(&self.core, &asked, tops);
         }
     }
 }
 
 /// A failure is no loss: the next round asks again, and the canary judges the connection.
-async fn tell_tops(core: &Core, channels: &[Numbered]) {
-    match core.tops(channels).await {
+fn tell_tops(core: &Core, channels: &[Numbered], tops: Result<Vec<Position>, BackplaneError>) {
+    match tops {
         Ok(tops) => {
             for ((channel, _), position) in channels.iter().zip(tops) {
                 core.interest.deliver(channel.as_str(), &Signal::Top { channel: channel.clone(), position });

@@ -45,6 +45,8 @@ impl Lane {
 /// connection would send a pipeline again that was lost or redirected half-way, and so number messages twice.
 pub(super) struct Link {
     address: String,
+    /// Names the server's process, as the numbering's fence does.
+    pub(super) run_id: String,
     shared: Vec<MultiplexedConnection>,
     pool: deadpool_redis::Pool,
 }
@@ -72,7 +74,8 @@ impl Link {
             .runtime(deadpool_redis::Runtime::Tokio1)
             .build()
             .map_err(|error| RedisError::from(std::io::Error::other(error)))?;
-        let link = Self { address: master.address.clone(), shared, pool };
+        let run_id = run_id(&mut shared[0]).await?;
+        let link = Self { address: master.address.clone(), run_id, shared, pool };
         link.load_functions().await?;
         Ok(link)
     }
@@ -167,6 +170,12 @@ pub(super) async fn check_master(connection: &mut MultiplexedConnection) -> Resu
         Value::Array(parts) if matches!(parts.first(), Some(Value::BulkString(role)) if role == b"master") => Ok(()),
         _ => Err(std::io::Error::new(std::io::ErrorKind::NotConnected, "the server is no master").into()),
     }
+}
+
+async fn run_id(connection: &mut MultiplexedConnection) -> Result<String, RedisError> {
+    let info: String = redis::cmd("INFO").arg("server").query_async(connection).await?;
+    let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+    Ok(run_id.unwrap_or_default().to_owned())
 }
 
 fn from_pool(error: deadpool_redis::PoolError) -> RedisError {

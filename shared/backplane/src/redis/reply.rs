@@ -39,6 +39,15 @@ pub(super) fn parse_position(text: &str) -> Result<Position, BackplaneError> {
     text.parse().map_err(|_| unexpected("no position where one was expected"))
 }
 
+/// Epoch, offset and server of a numbering; `None` where there is none, or another server's.
+pub(super) fn numbering(value: Value, run_id: &str) -> Result<Option<Position>, BackplaneError> {
+    let [epoch, offset, server] = tuple(value)?;
+    if epoch == Value::Nil || server == Value::Nil || run_id.is_empty() || text(server)? != run_id {
+        return Ok(None);
+    }
+    parse_position(&format!("{}-{}", text(epoch)?, text(offset)?)).map(Some)
+}
+
 /// Splits `bytes` at the first space; the rest shares them.
 pub(super) fn word(mut bytes: Bytes) -> Result<(String, Bytes), BackplaneError> {
     let at = bytes.iter().position(|&byte| byte == b' ').ok_or_else(|| unexpected("a stored value is cut short"))?;
