@@ -1,2 +1,101 @@
-//! Process entry.
-fn main() {}
+//! `tickwire-standalone`: an edge and an emitter in one process.
+
+use std::{collections::BTreeMap, io::Write, net::SocketAddr, process::ExitCode};
+
+use anyhow::Context;
+use clap::Parser;
+use serde::Deserialize;
+use tickwire_auth::AuthConfig;
+use tickwire_edge::config::{EdgeConfig, LimitsConfig};
+use tickwire_emitter::EmitterConfig;
+use tickwire_protocol::namespace::Policy;
+use tickwire_standalone::{
+    Config,
+    development::{self, Welcome},
+};
+use tickwire_telemetry::{TelemetryConfig, config, fail, shutdown};
+
+/// As in the edge: after a storm of connections mimalloc keeps the least.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Everything of Tickwire in one process, on memory. Needs no configuration on loopback addresses; settings come from
+/// `TICKWIRE_CONFIG` (a TOML file) and from `TICKWIRE_<SECTION>__<KEY>`.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Where clients connect [default: 127.0.0.1:8000].
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Where backends publish [default: 127.0.0.1:8001].
+    #[arg(long)]
+    emitter_listen: Option<SocketAddr>,
+}
+
+/// The sections of both services.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    auth: AuthConfig,
+    limits: LimitsConfig,
+    edge: EdgeConfig,
+    emitter: EmitterConfig,
+    namespaces: BTreeMap<String, Policy>,
+    telemetry: TelemetryConfig,
+}
+
+fn main() -> ExitCode {
+    let config = match settings(&Arguments::parse()) {
+        Ok(config) => config,
+        Err(error) => return fail(&format!("{error:#}")),
+    };
+    match serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "standalone cannot run");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything that can be found wrong before a port is bound.
+fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
+    let sections = ["auth", "limits", "edge", "emitter", "namespaces", "telemetry"];
+    let settings: Settings = config::load(&sections)?;
+    let Settings { auth, limits, mut edge, mut emitter, namespaces, telemetry } = settings;
+    edge.listen = arguments.listen.unwrap_or(edge.listen);
+    emitter.listen = arguments.emitter_listen.unwrap_or(emitter.listen);
+    let mut config = Config {
+        emitter: tickwire_emitter::Config {
+            auth: auth.clone(),
+            emitter,
+            namespaces: namespaces.clone(),
+            telemetry: telemetry.clone(),
+        },
+        edge: tickwire_edge::Config { auth, limits, edge, namespaces, telemetry, page: None },
+    };
+    development::complete(&mut config)?;
+    config.edge.auth.validate()?;
+    tickwire_emitter::check(&config.emitter)?;
+    Ok(config)
+}
+
+fn serve(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("no runtime")?;
+    runtime.block_on(async {
+        let _guard = tickwire_telemetry::init(&config.edge.telemetry, "tickwire-standalone")?;
+        let shutdown = shutdown::on_signals();
+        let (edge, emitter) = (config.edge.edge.listen, config.emitter.emitter.listen);
+        let edge = tickwire_edge::listen(edge).with_context(|| format!("cannot listen on {edge}"))?;
+        let emitter =
+            tokio::net::TcpListener::bind(emitter).await.with_context(|| format!("cannot listen on {emitter}"))?;
+        let edge_address = edge.local_addr()?;
+        if let Some(welcome) = Welcome::new(&config, edge_address, emitter.local_addr()?)? {
+            // Whoever started this without a terminal may have closed stdout; that is no reason to stop.
+            let _closed = writeln!(std::io::stdout(), "{welcome}");
+        }
+        tracing::info!(addr = %edge_address, node = config.edge.edge.node, "listening");
+        tickwire_standalone::run(config, edge, emitter, shutdown).await?;
+        Ok(())
+    })
+}
