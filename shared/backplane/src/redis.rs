@@ -1,7 +1,7 @@
 //! On Redis: one server, a master that Sentinels watch, or a cluster.
 //!
-//! Reading order: [`keys`] (where things lie), `functions/*.lua` (what happens atomically), [`core`] (how a call is made),
-//! [`publish`], [`read`], [`fleet`] and [`presence`] (the calls), [`intake`] (what pub/sub brings), [`supervisor`] (keeping it
+//! Reading order: `keys` (where things lie), `functions/*.lua` (what happens atomically), `core` (how a call is made),
+//! `publish`, `read`, `fleet` and `presence` (the calls), `intake` (what pub/sub brings), `supervisor` (keeping it
 //! all connected).
 //!
 //! What holds here beyond the trait:
