@@ -1,0 +1,88 @@
+//! The client ends: they connect, subscribe, and count messages by their payload's end mark.
+
+use std::{
+    sync::Arc,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{
+    STEP,
+    edge::{CHANNEL, token},
+    process::{for_each_line, say},
+};
+
+/// Stands once in each message and nowhere else.
+pub(crate) const MARK: u8 = b'~';
+/// Handshakes in progress at once.
+const CONNECTING_MAX: usize = 64;
+
+/// Connects `count` ends to `address`, then answers `await N` once N messages in all have come.
+pub(crate) fn run(address: &str, count: usize) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let received = Arc::new(AtomicUsize::new(0));
+    let token = token()?;
+    runtime.block_on(async {
+        let mut connected = 0;
+        while connected < count {
+            let wave = CONNECTING_MAX.min(count - connected);
+            let streams = futures_util::future::try_join_all((0..wave).map(|_| connect(address, &token))).await?;
+            connected += wave;
+            for stream in streams {
+                tokio::spawn(count_marks(stream, Arc::clone(&received)));
+            }
+        }
+        anyhow::Ok(())
+    })?;
+    say("ready")?;
+    for_each_line(|line| {
+        let wanted: usize = line.strip_prefix("await ").context("await N")?.parse()?;
+        runtime.block_on(async {
+            let all = async {
+                while received.load(Relaxed) < wanted {
+                    tokio::time::sleep(Duration::from_micros(200)).await;
+                }
+            };
+            tokio::time::timeout(STEP, all)
+                .await
+                .with_context(|| format!("{} of {wanted} came", received.load(Relaxed)))
+        })?;
+        say("received")
+    })
+}
+
+async fn connect(address: &str, token: &str) -> anyhow::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!(
+        "GET /ws?token={token} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let subscribe = format!(r#"{{"id":1,"type":"subscribe","channels":["{CHANNEL}"]}}"#);
+    // A zero mask leaves the payload as it is.
+    let mut frame = vec![0x81, 0x80 | u8::try_from(subscribe.len())?, 0, 0, 0, 0];
+    frame.extend_from_slice(subscribe.as_bytes());
+    stream.write_all(&frame).await?;
+    let mut seen = Vec::new();
+    let mut buffer = [0; 1024];
+    while !seen.windows(12).any(|window| window == b"\"subscribed\"") {
+        let read = tokio::time::timeout(STEP, stream.read(&mut buffer)).await.context("no subscribed frame")??;
+        ensure!(read > 0 && seen.len() < 65_536, "refused: {}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&buffer[..read]);
+    }
+    Ok(stream)
+}
+
+async fn count_marks(mut stream: TcpStream, received: Arc<AtomicUsize>) {
+    let mut buffer = vec![0; 8_192];
+    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+        let marks = buffer[..read].split(|&byte| byte == MARK).count() - 1;
+        received.fetch_add(marks, Relaxed);
+    }
+}

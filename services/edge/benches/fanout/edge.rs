@@ -1,0 +1,55 @@
+//! The edge on the memory backplane, publishing to itself.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tickwire_auth::{
+    AuthConfig, Secret,
+    issue::{Signer, TokenClaims},
+};
+use tickwire_backplane::{Backplane, Publish, memory::MemoryBackplane};
+use tickwire_edge::config::{Config, LimitsConfig};
+use tickwire_protocol::{ChannelName, RawJson, UserId, namespace::Namespaces};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    PAYLOAD_BYTES,
+    process::{for_each_line, say},
+};
+
+/// Where everything is published: `volatile` without history, so that the path measured is the fan-out alone.
+pub(crate) const CHANNEL: &str = "public:bench";
+const SECRET: &str = "a secret for this benchmark alone";
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A token that both roles agree on.
+pub(crate) fn token() -> anyhow::Result<String> {
+    Ok(Signer::new(&Secret::from(SECRET))?.sign(&TokenClaims::new(UserId::new("bench")?))?)
+}
+
+/// Serves until standard input ends.
+pub(crate) fn serve() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let _entered = runtime.enter();
+    let backplane: Arc<dyn Backplane> = MemoryBackplane::new();
+    let listener = tickwire_edge::listen(([127, 0, 0, 1], 0).into())?;
+    let address = listener.local_addr()?;
+    let auth = AuthConfig { hs256_secret: Some(Secret::from(SECRET)), ..AuthConfig::default() };
+    let limits = LimitsConfig { connections_per_ip: 0, connections_per_user: 0, ..LimitsConfig::default() };
+    let config = Config { auth, limits, ..Config::default() };
+    runtime.spawn(tickwire_edge::run(config, listener, Arc::clone(&backplane), CancellationToken::new()));
+    say(&format!("listening {address}"))?;
+    let channel = ChannelName::new(CHANNEL)?;
+    let policy = Namespaces::default().policy(&channel).context("policy")?.clone();
+    let data = RawJson::of(&format!("~{}", "x".repeat(usize::from(PAYLOAD_BYTES) - 3)))?;
+    for_each_line(|line| {
+        let messages: usize = line.strip_prefix("publish ").context("publish N")?.parse()?;
+        let batch = (0..messages).map(|_| Publish::new(channel.clone(), policy.clone(), data.clone())).collect();
+        for result in runtime.block_on(backplane.publish_batch(batch)) {
+            result?;
+        }
+        Ok(())
+    })
+}

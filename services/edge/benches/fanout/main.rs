@@ -1,0 +1,94 @@
+//! CPU per delivered message beside a raw loop that writes ready frames to the same sockets, and memory per idle
+//! connection.
+//!
+//! `cargo bench -p tickwire-edge --bench fanout [-- CONNECTIONS]`: three processes on loopback. One serves (the edge on the memory
+//! backplane, or the raw loop), one holds the client ends and only counts, this one paces both and reads the server's
+//! CPU time and memory from `/proc`. Ratios within a run mean something; absolute times are the machine's.
+#![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
+#![allow(clippy::cast_precision_loss, reason = "measured values are far below 2^53")]
+
+mod clients;
+mod edge;
+mod process;
+mod raw;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use process::{Child, Usage};
+
+/// Payload of each message, bytes of JSON.
+const PAYLOAD_BYTES: u16 = 128;
+/// Client ends unless given on the command line.
+const CONNECTIONS: usize = 2_000;
+/// Messages that go out one at a time.
+const LONE_MESSAGES: usize = 150;
+/// Bursts of [`BURST`] messages.
+const BURSTS: usize = 150;
+/// Messages in one burst.
+const BURST: usize = 16;
+/// Longest wait for any one step.
+const STEP: Duration = Duration::from_secs(60);
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.first().map(String::as_str) {
+        Some("serve-edge") => edge::serve(),
+        Some("serve-raw") => raw::serve(),
+        Some("clients") => {
+            clients::run(arguments.get(1).context("address")?, arguments.get(2).context("count")?.parse()?)
+        }
+        Some(count) => compare(count.parse().context("usage: fanout [CONNECTIONS]")?),
+        None => compare(CONNECTIONS),
+    }
+}
+
+/// What one server cost.
+struct Cost {
+    lone_us: f64,
+    burst_us: f64,
+    idle_bytes: f64,
+}
+
+fn compare(connections: usize) -> anyhow::Result<()> {
+    println!("1 channel to {connections} connections, {PAYLOAD_BYTES} B payload, loopback");
+    let raw = measure("serve-raw", connections)?;
+    let edge = measure("serve-edge", connections)?;
+    println!("{:<34}{:>12}{:>12}{:>9}", "server", "raw loop", "edge", "ratio");
+    let line = |what: &str, raw: f64, edge: f64| println!("{what:<34}{raw:>12.2}{edge:>12.2}{:>9.2}", edge / raw);
+    line("CPU us a delivery, one at a time", raw.lone_us, edge.lone_us);
+    line(&format!("CPU us a delivery, bursts of {BURST}"), raw.burst_us, edge.burst_us);
+    println!("{:<34}{:>12.0}{:>12.0}", "anonymous memory a connection, B", raw.idle_bytes, edge.idle_bytes);
+    Ok(())
+}
+
+fn measure(role: &str, connections: usize) -> anyhow::Result<Cost> {
+    let mut server = Child::start(&[role])?;
+    let address = server.expect("listening ", STEP)?;
+    let empty = server.usage()?;
+    let mut clients = Child::start(&["clients", &address, &connections.to_string()])?;
+    clients.expect("ready", STEP)?;
+    // Connected and subscribed: let the last handshakes' buffers go before weighing.
+    std::thread::sleep(Duration::from_secs(1));
+    let idle = server.usage()?;
+    let mut received = 0;
+    let mut round = |messages: usize, bursts: usize| -> anyhow::Result<f64> {
+        let begun = server.usage()?;
+        for _ in 0..bursts {
+            server.tell(&format!("publish {messages}"))?;
+            received += messages * connections;
+            clients.tell(&format!("await {received}"))?;
+            clients.expect("received", STEP)?;
+        }
+        Ok(cpu_us(&begun, &server.usage()?) / (messages * bursts * connections) as f64)
+    };
+    round(1, 10)?;
+    let lone_us = round(1, LONE_MESSAGES)?;
+    let burst_us = round(BURST, BURSTS)?;
+    let idle_bytes = (idle.anonymous_bytes as f64 - empty.anonymous_bytes as f64) / connections as f64;
+    Ok(Cost { lone_us, burst_us, idle_bytes })
+}
+
+fn cpu_us(from: &Usage, to: &Usage) -> f64 {
+    to.cpu.saturating_sub(from.cpu).as_secs_f64() * 1e6
+}
