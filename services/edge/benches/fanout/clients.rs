@@ -18,8 +18,8 @@ use crate::{
     process::{for_each_line, say},
 };
 
-/// Stands once in each message and nowhere else.
-pub(crate) const MARK: u8 = b'~';
+/// Stands once in each message and nowhere else: no byte of a frame's header either.
+pub(crate) const MARK: u8 = b'|';
 /// Handshakes in progress at once.
 const CONNECTING_MAX: usize = 64;
 

@@ -43,7 +43,7 @@ pub(crate) fn serve() -> anyhow::Result<()> {
     say(&format!("listening {address}"))?;
     let channel = ChannelName::new(CHANNEL)?;
     let policy = Namespaces::default().policy(&channel).context("policy")?.clone();
-    let data = RawJson::of(&format!("~{}", "x".repeat(usize::from(PAYLOAD_BYTES) - 3)))?;
+    let data = RawJson::of(&format!("|{}", "x".repeat(usize::from(PAYLOAD_BYTES) - 3)))?;
     for_each_line(|line| {
         let messages: usize = line.strip_prefix("publish ").context("publish N")?.parse()?;
         let batch = (0..messages).map(|_| Publish::new(channel.clone(), policy.clone(), data.clone())).collect();
