@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use tickwire_protocol::{ChannelName, DeliveryClass, Position, UserId, codec::Message};
 
 use crate::{ClientError, DisconnectReason};
@@ -81,11 +82,12 @@ pub enum ConnectionState {
 }
 
 /// A `publish` by a client, or what the emitter did with one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Published {
     /// Where.
     pub channel: ChannelName,
     /// Its position; `None` in a volatile namespace without history.
+    #[serde(default)]
     pub position: Option<Position>,
     /// Its idempotency key was known, nothing was published.
     pub duplicate: bool,
@@ -103,7 +105,7 @@ pub struct History {
 }
 
 /// Who is in a channel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Presence {
     /// Users, at most as many as the server lists.
     pub users: Vec<UserId>,

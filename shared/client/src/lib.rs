@@ -14,6 +14,7 @@
 
 mod backoff;
 mod client;
+pub mod emitter;
 mod error;
 mod event;
 mod link;
@@ -24,6 +25,7 @@ mod track;
 
 pub use backoff::Backoff;
 pub use client::{Client, Subscription};
+pub use emitter::{Emitter, EmitterOptions};
 pub use error::{ClientError, DisconnectReason, TokenError};
 pub use event::{ConnectionState, Delivery, History, Presence, Published, SubscriptionEvent};
 pub use options::{ClientOptions, Encoding, SubscribeOptions, TokenFuture, TokenPlacement, TokenSource};
