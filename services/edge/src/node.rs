@@ -42,7 +42,7 @@ pub(crate) struct Node {
     /// The sticky controls have been read at least once.
     controls_known: AtomicBool,
     connection_serial: AtomicU64,
-    /// Distinguishes connection ids of this process from those of an earlier one with the same node name.
+    /// Distinguishes this process from an earlier one with the same node name.
     instance: u32,
     shards: OnceLock<Vec<mpsc::Sender<Order>>>,
 }
@@ -109,10 +109,16 @@ impl Node {
         u32::try_from(self.started.elapsed().as_millis() & u128::from(u32::MAX)).unwrap_or_default()
     }
 
+    /// The name under which this process holds its lease and its presence. Another one than after a restart under the same
+    /// node name: the crashed process's members must not live on by its successor's reports.
+    pub(crate) fn lease(&self) -> String {
+        format!("{}-{:08x}", self.config.edge.node, self.instance)
+    }
+
     /// An id that no other connection of the cluster has.
     pub(crate) fn next_connection_id(&self) -> String {
         let serial = self.connection_serial.fetch_add(1, Ordering::Relaxed);
-        format!("{}-{:08x}-{serial:x}", self.config.edge.node, self.instance)
+        format!("{}-{serial:x}", self.lease())
     }
 
     /// Whether new clients should come here.
@@ -193,6 +199,6 @@ impl Node {
         let mut subscriptions: Vec<_> = by_channel.into_iter().collect();
         subscriptions.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         subscriptions.truncate(REPORT_CHANNELS_MAX);
-        NodeReport { node: self.config.edge.node.clone(), connections, subscriptions, time_ms: now_ms() }
+        NodeReport { node: self.lease(), connections, subscriptions, time_ms: now_ms() }
     }
 }

@@ -241,7 +241,7 @@ impl Control {
 /// A node's sign of life, kept for [`NODE_LEASE`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeReport {
-    /// The node's name.
+    /// The process: its node name and a suffix that a restart changes.
     pub node: String,
     /// Open connections.
     pub connections: u64,

@@ -240,7 +240,7 @@ impl Shard {
             if batch.is_empty() {
                 return;
             }
-            while let Err(error) = self.node.backplane.presence_change(&self.node.config.edge.node, &batch).await {
+            while let Err(error) = self.node.backplane.presence_change(&self.node.lease(), &batch).await {
                 tracing::warn!(%error, "presence could not be told and is tried again");
                 self.node.metrics.backplane_failures.get_or_create(&reason("presence")).inc();
                 if !error.is_retryable() {
