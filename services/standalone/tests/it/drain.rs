@@ -1,0 +1,35 @@
+use tickwire_client::SubscribeOptions;
+
+use crate::{
+    cluster::{Cluster, channel, publish_numbers, soon},
+    raw::Raw,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drained_edge_sends_its_clients_to_the_other_one_and_nothing_is_lost() {
+    const COUNT: u32 = 2_000;
+    let mut cluster = Cluster::start().await;
+    let mut raw = Raw::connect(&cluster.edges[0].ws("/ws"), "8", Some("tickwire.v1.json")).await;
+    raw.of_type("connected").await;
+    let client = cluster.client("7", 0);
+    let mut subscription = client.subscribe(channel("session:d"), SubscribeOptions::default()).await.unwrap();
+    soon("the subscription stands", subscription.next_event()).await.unwrap();
+    let emitter = cluster.emitter.clone();
+    let publishing = tokio::spawn(async move { publish_numbers(&emitter, "session:d", 0..COUNT).await });
+    for number in 0..COUNT {
+        if number == 200 {
+            cluster.edges[0].begin_drain();
+        }
+        let delivery = soon("the next message", subscription.next_message()).await.unwrap();
+        assert_eq!(delivery.message.data.as_str(), number.to_string());
+    }
+    publishing.await.unwrap();
+    let told = raw.of_type("reconnect").await;
+    assert!(told["afterMs"].is_u64(), "{told}");
+    cluster.edges[0].ended().await;
+    publish_numbers(&cluster.emitter, "session:d", COUNT..COUNT + 10).await;
+    for number in COUNT..COUNT + 10 {
+        let delivery = soon("a message over the other edge", subscription.next_message()).await.unwrap();
+        assert_eq!(delivery.message.data.as_str(), number.to_string());
+    }
+}
