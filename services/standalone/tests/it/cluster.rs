@@ -79,7 +79,7 @@ impl Edge {
     async fn start(name: &str, redis: &RedisServer) -> Self {
         let backplane = RedisBackplane::connect(redis_config(redis)).await.unwrap();
         let mut config = edge_config();
-        config.edge.node = name.to_owned();
+        name.clone_into(&mut config.edge.node);
         let listener = tickwire_edge::listen(local()).unwrap();
         let addr = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -198,10 +198,7 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 /// Waits for `future` as long as a busy machine may need.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("not in time: {what}"),
-    }
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
 /// Everything in one process, as `tickwire-standalone` runs it.

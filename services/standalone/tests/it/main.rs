@@ -1,4 +1,5 @@
 //! The product end to end: real processes' code, real sockets, a real Redis.
+#![allow(clippy::unwrap_used, reason = "clippy knows #[test] functions, not what they call")]
 
 mod cluster;
 mod dialects;

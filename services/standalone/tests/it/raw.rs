@@ -23,7 +23,7 @@ impl Raw {
         if let Some(subprotocol) = subprotocol {
             request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(subprotocol));
         }
-        let (socket, answer) = soon("the upgrade", connect_async(request)).await.unwrap();
+        let (socket, answer) = soon("the upgrade", Box::pin(connect_async(request))).await.unwrap();
         let echoed = answer.headers().get("sec-websocket-protocol").map(|name| name.to_str().unwrap().to_owned());
         Self { socket, subprotocol: echoed }
     }
