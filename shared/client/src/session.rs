@@ -215,6 +215,8 @@ impl Session {
             Phase::Ready { leave_at: Some(at), .. } if at <= now => {
                 self.effects.push(Effect::Drop { code: CloseCode::Normal });
                 self.advised = None;
+                let leaving = ConnectionState::Reconnecting { attempt: self.attempt, delay: Duration::ZERO };
+                self.effects.push(Effect::State(leaving));
                 self.next_url();
                 self.reset_link();
                 self.connect(now);
@@ -371,7 +373,7 @@ impl Session {
         }
         let ClientError::Server { code, ref message, retry_after } = error else { return };
         match (&self.phase, channel) {
-            (Phase::Ready { .. }, Some(channel)) if !code.is_retryable() => {
+            (Phase::Ready { .. }, Some(channel)) if id.is_none() && !code.is_retryable() => {
                 if let Ok(channel) = ChannelName::new(channel) {
                     self.grant_ended(&channel, error);
                 }

@@ -1,6 +1,7 @@
 //! The product end to end: real processes' code, real sockets, a real Redis.
 #![allow(clippy::unwrap_used, reason = "clippy knows #[test] functions, not what they call")]
 
+mod binary;
 mod cluster;
 mod dialects;
 mod drain;

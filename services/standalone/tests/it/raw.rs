@@ -17,8 +17,12 @@ pub(crate) struct Raw {
 impl Raw {
     /// Connects as `user`, with the token in the header.
     pub(crate) async fn connect(url: &str, user: &str, subprotocol: Option<&'static str>) -> Self {
+        Self::connect_with_token(url, &token(user), subprotocol).await
+    }
+
+    pub(crate) async fn connect_with_token(url: &str, token: &str, subprotocol: Option<&'static str>) -> Self {
         let mut request = url.into_client_request().unwrap();
-        let bearer = HeaderValue::from_str(&format!("Bearer {}", token(user))).unwrap();
+        let bearer = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
         request.headers_mut().insert("authorization", bearer);
         if let Some(subprotocol) = subprotocol {
             request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(subprotocol));

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use rand::RngExt;
 use tickwire_protocol::{
-    ChannelName, Command, Request, SubscriptionRequest,
+    ChannelName, Command, ErrorCode, Request, SubscriptionRequest,
     codec::{Message, ServerSubscribed},
 };
 use tokio::time::Instant;
@@ -234,7 +234,9 @@ impl Session {
     /// Waits and asks again where that can help; ends the subscription where it cannot.
     fn refuse_one(&mut self, now: Instant, channel: &ChannelName, error: &ClientError) {
         let ClientError::Server { code, message, retry_after } = error else { return };
-        if !error.is_retryable() {
+        // A subscribe that was given up for want of an answer may have been carried out all the same.
+        let passes = error.is_retryable() || *code == ErrorCode::AlreadySubscribed;
+        if !passes {
             let error = ClientError::Server { code: *code, message: message.clone(), retry_after: *retry_after };
             return self.grant_ended(channel, error);
         }

@@ -378,6 +378,20 @@ fn a_subscribe_without_an_answer_is_asked_again() {
 }
 
 #[test]
+fn a_late_refusal_of_a_given_up_request_changes_nothing() {
+    let mut bench = Bench::new(options());
+    bench.give(Input::Start);
+    bench.give(Input::Token(Some("t".into())));
+    bench.connect();
+    let request = SubscriptionRequest::new(channel());
+    let (first, _) = asked(&bench.give(Input::Subscribe { id: SUBSCRIPTION, request }));
+    let (second, _) = asked(&bench.wait());
+    assert!(bench.give(refused(Some(first), ErrorCode::Forbidden, None)).is_empty());
+    bench.give(subscribed(second, 3, false, vec![]));
+    assert_eq!(offsets(&bench.give(live(4))), [4]);
+}
+
+#[test]
 fn two_subscriptions_to_one_channel_are_refused() {
     let mut bench = Bench::subscribed_at(1);
     let request = SubscriptionRequest::new(channel());
