@@ -60,9 +60,14 @@ impl Cluster {
 
     /// A client of user `user` that prefers edge `at` and tries the other one next.
     pub(crate) fn client(&self, user: &str, at: usize) -> Client {
+        self.client_with(token(user), at)
+    }
+
+    /// The same with a token that exists already.
+    pub(crate) fn client_with(&self, token: String, at: usize) -> Client {
         let mut urls: Vec<String> = self.edges.iter().map(|edge| edge.ws("/ws")).collect();
         urls.rotate_left(at);
-        client(user, urls)
+        client(token, urls)
     }
 }
 
@@ -144,8 +149,8 @@ pub(crate) fn emitter(addr: SocketAddr) -> Emitter {
     Emitter::new(EmitterOptions::new(format!("http://{addr}"), API_KEY)).unwrap()
 }
 
-pub(crate) fn client(user: &str, urls: Vec<String>) -> Client {
-    let mut options = ClientOptions::new("", TokenSource::Fixed(token(user)));
+fn client(token: String, urls: Vec<String>) -> Client {
+    let mut options = ClientOptions::new("", TokenSource::Fixed(token));
     options.urls = urls;
     options.backoff = Backoff {
         first_max: Duration::from_millis(50),

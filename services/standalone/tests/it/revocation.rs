@@ -1,14 +1,16 @@
 use tickwire_client::{ClientError, DisconnectReason, SubscribeOptions, emitter::Revocation};
 use tickwire_protocol::UserId;
 
-use crate::cluster::{Cluster, channel, message, soon};
+use crate::cluster::{Cluster, channel, message, soon, token};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revoked_users_connections_end_on_every_node_and_nothing_is_delivered_after() {
     let cluster = Cluster::start().await;
+    // One token throughout: a revocation spares those issued in a later second.
+    let revoked = token("7");
     let mut subscriptions = Vec::new();
     for edge in [0, 1] {
-        let client = cluster.client("7", edge);
+        let client = cluster.client_with(revoked.clone(), edge);
         let mut subscription = client.subscribe(channel("session:r"), SubscribeOptions::default()).await.unwrap();
         soon("the subscription stands", subscription.next_event()).await.unwrap();
         subscriptions.push(subscription);
@@ -28,7 +30,7 @@ async fn a_revoked_users_connections_end_on_every_node_and_nothing_is_delivered_
     for subscription in &mut subscriptions {
         assert!(subscription.next_event().await.is_none());
     }
-    let late = cluster.client("7", 1).connected().await.unwrap_err();
+    let late = cluster.client_with(revoked, 1).connected().await.unwrap_err();
     assert!(matches!(late, ClientError::Disconnected(DisconnectReason::Unauthenticated)), "{late}");
 }
 
