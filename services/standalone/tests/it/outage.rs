@@ -22,3 +22,19 @@ async fn clients_outlive_redis_are_told_that_history_is_gone_and_get_what_comes_
     assert_eq!(soon("the second", subscription.next_message()).await.unwrap().message.data.as_str(), "2");
     assert_eq!(*client.state().borrow(), connected, "the same connection all along");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_away_while_history_was_lost_is_told_that_recovery_is_incomplete() {
+    let mut cluster = Cluster::start().await;
+    let before = cluster.emitter.publish(message("session:o", "1")).await.unwrap().position.unwrap();
+    tokio::task::block_in_place(|| cluster.redis.restart());
+    let client = cluster.client("7", 0);
+    let mut subscription = client.subscribe(channel("session:o"), SubscribeOptions::since(before)).await.unwrap();
+    let answer = soon("an answer", subscription.next_event()).await.unwrap();
+    let SubscriptionEvent::Subscribed { recovered, position, .. } = answer else { panic!("{answer:?}") };
+    assert!(!recovered);
+    assert!(position.unwrap().epoch > before.epoch, "{position:?} after {before}");
+    let emitter = cluster.emitter.clone();
+    until("the emitter publishes again", async || emitter.publish(message("session:o", "2")).await.is_ok()).await;
+    assert_eq!(soon("the second", subscription.next_message()).await.unwrap().message.data.as_str(), "2");
+}
