@@ -360,7 +360,6 @@ mod tests {
         let mut reader = fan_in.subscriber(3);
         fan_in.add(reader.id, &channel("a"));
         let mut seen = HashMap::new();
-        let mut holes = 0;
         std::thread::scope(|scope| {
             for publisher in 0..PUBLISHERS {
                 let fan_in = &fan_in;
@@ -370,6 +369,10 @@ mod tests {
                         fan_in.deliver("a", &Signal::Top { channel: channel("a"), position });
                     }
                 });
+            }
+            // More is published than fits, so this comes; without it a fast reader may never fall behind.
+            while fan_in.stats().dropped == 0 {
+                std::hint::spin_loop();
             }
             let (mut ended, mut lags) = (false, 0_u64);
             while !ended {
@@ -382,7 +385,6 @@ mod tests {
                                 seen.insert(position.epoch, (position.offset, lags)).unwrap_or((0, 0));
                             assert!(position.offset > last);
                             if position.offset > last + 1 {
-                                holes += 1;
                                 assert!(lags > lags_then, "after {last} of publisher {}", position.epoch);
                             }
                         }
@@ -394,7 +396,6 @@ mod tests {
                 assert!(*last == SIGNALS || lags > *lags_then, "a loss at the end");
             }
         });
-        assert!(holes > 0, "the reader never fell behind: nothing was tested");
         let stats = fan_in.stats();
         assert_eq!(stats.delivered + stats.dropped, PUBLISHERS * SIGNALS);
     }
