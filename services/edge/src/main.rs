@@ -12,7 +12,7 @@ use tickwire_edge::{
     config::{EdgeConfig, LimitsConfig},
 };
 use tickwire_protocol::namespace::Policy;
-use tickwire_telemetry::{TelemetryConfig, config, fail, shutdown};
+use tickwire_telemetry::{TelemetryConfig, config, fail, fail_init, shutdown};
 
 /// Many small, short-lived buffers on several threads: after a storm of connections mimalloc keeps the least (measured).
 #[global_allocator]
@@ -51,6 +51,10 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return fail(&format!("{error:#}")),
     };
+    let _guard = match tickwire_telemetry::init(&settings.telemetry, "tickwire-edge") {
+        Ok(guard) => guard,
+        Err(error) => return fail_init(&error),
+    };
     match serve(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -76,7 +80,6 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
     let Settings { auth, limits, edge, backplane, namespaces, telemetry } = settings;
     let runtime = tokio::runtime::Runtime::new().context("no runtime")?;
     runtime.block_on(async {
-        let _guard = tickwire_telemetry::init(&telemetry, "tickwire-edge")?;
         let shutdown = shutdown::on_signals();
         let backplane = RedisBackplane::connect(backplane).await?;
         let listener =

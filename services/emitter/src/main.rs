@@ -9,7 +9,7 @@ use tickwire_auth::AuthConfig;
 use tickwire_backplane::redis::{RedisBackplane, RedisConfig};
 use tickwire_emitter::{Config, EmitterConfig};
 use tickwire_protocol::namespace::Policy;
-use tickwire_telemetry::{TelemetryConfig, config, fail, shutdown};
+use tickwire_telemetry::{TelemetryConfig, config, fail, fail_init, shutdown};
 use tokio::net::TcpListener;
 
 /// The sections that an emitter reads.
@@ -52,23 +52,24 @@ fn main() -> ExitCode {
     if let Err(error) = tickwire_emitter::check(&config) {
         return fail(&format!("{:#}", anyhow::Error::from(error)));
     }
+    let _telemetry = match tickwire_telemetry::init(&config.telemetry, "tickwire-emitter") {
+        Ok(guard) => guard,
+        Err(error) => return fail_init(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("no runtime: {error}")),
-    };
-    runtime.block_on(async {
-        let _telemetry = match tickwire_telemetry::init(&config.telemetry, "tickwire-emitter") {
-            Ok(guard) => guard,
-            Err(error) => return fail(&error),
-        };
-        match serve(config, backplane).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                tracing::error!("{error:#}");
-                ExitCode::FAILURE
-            }
+        Err(error) => {
+            tracing::error!(%error, "no runtime");
+            return ExitCode::FAILURE;
         }
-    })
+    };
+    match runtime.block_on(serve(config, backplane)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn serve(config: Config, redis: RedisConfig) -> anyhow::Result<()> {

@@ -13,7 +13,7 @@ use tickwire_standalone::{
     Config,
     development::{self, Welcome},
 };
-use tickwire_telemetry::{TelemetryConfig, config, fail, shutdown};
+use tickwire_telemetry::{TelemetryConfig, config, fail, fail_init, shutdown};
 
 /// As in the edge: after a storm of connections mimalloc keeps the least.
 #[global_allocator]
@@ -44,10 +44,33 @@ struct Settings {
     telemetry: TelemetryConfig,
 }
 
+/// The sections' names.
+const SECTIONS: [&str; 6] = ["auth", "limits", "edge", "emitter", "namespaces", "telemetry"];
+
+/// Where standalone's defaults differ from the services' own: on one machine all clients are one address, often one user, and
+/// whoever stops the process wants it to end.
+const DEFAULTS: &str = r#"
+[limits]
+connections_per_ip = 0
+connections_per_user = 0
+auth_failures_per_minute = 0
+
+[emitter]
+auth_failures_per_minute = 0
+
+[edge]
+drain_ms = 1000
+node = "standalone"
+"#;
+
 fn main() -> ExitCode {
     let config = match settings(&Arguments::parse()) {
         Ok(config) => config,
         Err(error) => return fail(&format!("{error:#}")),
+    };
+    let _guard = match tickwire_telemetry::init(&config.edge.telemetry, "tickwire-standalone") {
+        Ok(guard) => guard,
+        Err(error) => return fail_init(&error),
     };
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
@@ -60,8 +83,7 @@ fn main() -> ExitCode {
 
 /// Everything that can be found wrong before a port is bound.
 fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
-    let sections = ["auth", "limits", "edge", "emitter", "namespaces", "telemetry"];
-    let settings: Settings = config::load(&sections)?;
+    let settings: Settings = config::load_over(DEFAULTS, &SECTIONS)?;
     let Settings { auth, limits, mut edge, mut emitter, namespaces, telemetry } = settings;
     edge.listen = arguments.listen.unwrap_or(edge.listen);
     emitter.listen = arguments.emitter_listen.unwrap_or(emitter.listen);
@@ -83,7 +105,6 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
 fn serve(config: Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("no runtime")?;
     runtime.block_on(async {
-        let _guard = tickwire_telemetry::init(&config.edge.telemetry, "tickwire-standalone")?;
         let shutdown = shutdown::on_signals();
         let (edge, emitter) = (config.edge.edge.listen, config.emitter.emitter.listen);
         let edge = tickwire_edge::listen(edge).with_context(|| format!("cannot listen on {edge}"))?;
@@ -98,4 +119,31 @@ fn serve(config: Config) -> anyhow::Result<()> {
         tickwire_standalone::run(config, edge, emitter, shutdown).await?;
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(variables: &[(&str, &str)]) -> Settings {
+        config::load_from(DEFAULTS, &SECTIONS, variables.iter().map(|&(name, value)| (name.into(), value.into())))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_laptop_has_no_limits_by_address_and_user() {
+        let Settings { limits, edge, emitter, .. } = load(&[]);
+        assert_eq!((limits.connections_per_ip, limits.connections_per_user), (0, 0));
+        assert_eq!((limits.auth_failures_per_minute, emitter.auth_failures_per_minute), (0, 0));
+        assert_eq!((edge.drain_ms, edge.node.as_str()), (1_000, "standalone"));
+        assert_eq!(limits.channels_per_connection, LimitsConfig::default().channels_per_connection);
+    }
+
+    #[test]
+    fn what_is_configured_goes_first_key_by_key() {
+        let variables = [("TICKWIRE_LIMITS__CONNECTIONS_PER_IP", "7"), ("TICKWIRE_EDGE__NODE", "mine")];
+        let Settings { limits, edge, .. } = load(&variables);
+        assert_eq!((limits.connections_per_ip, limits.connections_per_user), (7, 0));
+        assert_eq!((edge.drain_ms, edge.node.as_str()), (1_000, "mine"));
+    }
 }

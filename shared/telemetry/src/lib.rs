@@ -29,3 +29,15 @@ pub fn fail(reason: &dyn Display) -> ExitCode {
     let _closed = writeln!(std::io::stderr(), "configuration error: {line}");
     ExitCode::from(EXIT_CONFIG)
 }
+
+/// [`fail`] for an error of [`init`], which cannot be logged; only what the configuration is to blame for is
+/// [`EXIT_CONFIG`].
+pub fn fail_init(error: &InitError) -> ExitCode {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    if error.is_config() {
+        return fail(&format!("{error}{cause}"));
+    }
+    // As above.
+    let _closed = writeln!(std::io::stderr(), "{error}{cause}");
+    ExitCode::FAILURE
+}

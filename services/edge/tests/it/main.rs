@@ -13,5 +13,6 @@ mod framing;
 mod pressure;
 mod raw;
 mod sessions;
+mod start;
 mod support;
 mod wire;

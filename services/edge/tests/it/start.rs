@@ -1,0 +1,27 @@
+//! What the program says before it serves.
+
+use std::process::{Command, Output};
+
+/// Runs the program with nothing but this in its environment.
+fn start(environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tickwire-edge"));
+    command.env_clear().envs(environment.iter().copied()).arg("--listen").arg("127.0.0.1:0");
+    command.output().unwrap()
+}
+
+#[test]
+fn settings_that_cannot_work_are_said_in_one_line_with_exit_code_64() {
+    let secret = ("TICKWIRE_AUTH__HS256_SECRET", "a secret of thirty-two bytes or more");
+    for (environment, named) in [
+        (vec![], "TICKWIRE_AUTH__HS256_SECRET"),
+        (vec![("TICKWIRE_AUTH__HS256_SECRET", "short")], "hs256_secret"),
+        (vec![secret, ("TICKWIRE_TELEMETRY__LOG_FILTER", "info,=,=")], "telemetry.log_filter"),
+        (vec![secret, ("TICKWIRE_TELEMETRY__SAMPLE_RATIO", "2")], "telemetry.sample_ratio"),
+        (vec![secret, ("TICKWIRE_EDGE__NO_SUCH_KEY", "1")], "no_such_key"),
+    ] {
+        let output = start(&environment);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.lines().count()), (Some(64), 1), "{said}");
+        assert!(said.contains(named), "{said}");
+    }
+}
