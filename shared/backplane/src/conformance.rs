@@ -60,6 +60,7 @@ macro_rules! conformance_tests {
             bus::a_subscription_answers_the_top_that_precedes_its_first_signal,
             bus::a_tail_over_any_interleaving_sees_each_message_once_in_order,
             bus::an_unknown_subscriber_is_refused,
+            bus::subscribing_again_answers_the_top_and_changes_nothing,
             bus::signals_come_in_order_from_another_node,
             bus::the_top_of_a_channel_is_told,
             bus::unsubscribing_ends_one_subscribers_signals,

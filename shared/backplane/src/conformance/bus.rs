@@ -119,6 +119,28 @@ pub async fn unsubscribing_ends_one_subscribers_signals(nodes: &Nodes) {
     assert_eq!(offsets(&[again.await]), [2]);
 }
 
+/// It may be done after every `Lagged`: signals are not doubled by it, and end with one unsubscription.
+pub async fn subscribing_again_answers_the_top_and_changes_nothing(nodes: &Nodes) {
+    let (again, other) = (channel("room"), channel("room"));
+    let mut subscriber = nodes.two.subscriber(64);
+    let both = [(again.clone(), reliable()), (other.clone(), reliable())];
+    nodes.two.subscribe(subscriber.id, &both).await.expect("subscribed");
+    let first = publish_numbers(&nodes.one, &again, &reliable(), 1).await;
+    assert_eq!(next_publication(&mut subscriber).await.position, Some(first[0]));
+    for _ in 0..2 {
+        let tops = nodes.two.subscribe(subscriber.id, &both).await.expect("subscribed");
+        assert_eq!((tops[0], tops[1].offset), (first[0], 0));
+    }
+    publish_numbers(&nodes.one, &again, &reliable(), 2).await;
+    for expected in [2, 3] {
+        assert_eq!(offsets(&[next_publication(&mut subscriber).await]), [expected]);
+    }
+    nodes.two.unsubscribe(subscriber.id, std::slice::from_ref(&again));
+    publish_numbers(&nodes.one, &again, &reliable(), 1).await;
+    publish_numbers(&nodes.one, &other, &reliable(), 1).await;
+    assert_eq!(next_publication(&mut subscriber).await.channel, other);
+}
+
 /// A dropped receiving end is no subscriber.
 pub async fn an_unknown_subscriber_is_refused(nodes: &Nodes) {
     let id = nodes.one.subscriber(1).id;

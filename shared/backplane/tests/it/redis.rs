@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use tickwire_backplane::{
-    Backplane, BackplaneError, HistoryQuery, Publish, Published, Signal, Subscriber,
+    Backplane, BackplaneError, HistoryQuery, NodeReport, PresenceChange, Publish, Published, Signal, Subscriber,
     conformance::Nodes,
     redis::{RedisBackplane, RedisConfig},
     testing::{RedisCluster, RedisSentinels, RedisServer},
 };
 use tickwire_protocol::{
-    ChannelName, Position, RawJson,
+    ChannelName, Position, RawJson, UserId,
     namespace::{Access, Policy},
 };
 use tokio::time::Instant;

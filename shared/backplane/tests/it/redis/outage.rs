@@ -141,3 +141,40 @@ async fn the_heartbeat_notices_another_servers_numbering() {
     let top = next(&mut subscriber, |signal| seen(signal).filter(|position| position.epoch > before.epoch)).await;
     assert_eq!(top.offset, 0);
 }
+
+/// Whoever is connected is listed again, whether the server restarted empty or lost its data under living connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn presence_that_the_store_lost_is_stated_again() {
+    let mut server = RedisServer::start();
+    let backplane = connect(server.url()).await;
+    let joined = PresenceChange { channel: channel("room:1"), user: UserId::new("ann").unwrap(), joined: true };
+    backplane.report(report("n")).await.unwrap();
+    backplane.presence_change("n", &[joined]).await.unwrap();
+    until_present(&backplane, "ann").await;
+    server.kill();
+    until("the loss is noticed", || !backplane.is_healthy()).await;
+    server.restart();
+    until_present(&backplane, "ann").await;
+    server.command::<()>(&["FLUSHALL"]);
+    until_present(&backplane, "ann").await;
+}
+
+fn report(node: &str) -> NodeReport {
+    let time_ms = tickwire_protocol::time::now_ms();
+    NodeReport { node: node.into(), connections: 1, subscriptions: Vec::new(), time_ms }
+}
+
+/// Reports, as a node does each second, until the user is listed.
+async fn until_present(backplane: &RedisBackplane, user: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // Both fail while the server is away.
+        let reported = backplane.report(report("n")).await;
+        let present = backplane.presence(&channel("room:1")).await;
+        if present.is_ok_and(|present| present.users.iter().any(|present| present.as_str() == user)) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{user} is not listed; the last report: {reported:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
