@@ -52,20 +52,24 @@ pub(crate) struct SessionStatus {
     idempotency_key: Option<String>,
 }
 
-/// The figures of a running session.
+/// The figures of a running session, as many of them as the caller has.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct SessionFigures {
-    #[serde(rename = "currentPnL")]
-    #[schema(value_type = String, example = "-12.50")]
-    current_pnl: Amount,
-    total_trades: u64,
-    #[schema(value_type = f64, minimum = 0)]
-    loss_limit_utilization: Ratio,
-    #[schema(value_type = f64, minimum = 0)]
-    time_elapsed: Ratio,
-    #[schema(value_type = f64, minimum = 0)]
-    performance_score: Ratio,
+    #[serde(rename = "currentPnL", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "-12.50")]
+    current_pnl: Option<Amount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_trades: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, minimum = 0)]
+    loss_limit_utilization: Option<Ratio>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, minimum = 0)]
+    time_elapsed: Option<Ratio>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, minimum = 0)]
+    performance_score: Option<Ratio>,
 }
 
 /// What `session_status` says: the documented shape, and no more.

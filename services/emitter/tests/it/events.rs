@@ -140,7 +140,8 @@ async fn a_value_out_of_its_range_is_named() {
         ("algorithm-decision", "/decision", json!("panic"), "decision"),
         ("algorithm-decision", "/marketData/price", json!("abc"), "marketData.price"),
         ("session-status", "/status", json!("sleeping"), "status"),
-        ("session-status", "/data/currentPnL", json!(null), "data.currentPnL"),
+        ("session-status", "/data/currentPnL", json!("much"), "data.currentPnL"),
+        ("session-status", "/data", json!({"mood": 1}), "mood"),
         ("session-status", "/data/totalTrades", json!(-1), "data.totalTrades"),
         ("trade-executed", "/quantity", json!("0"), "quantity"),
         ("trade-executed", "/price", json!(-1), "price"),
@@ -178,6 +179,19 @@ async fn a_session_status_has_the_documented_shape_and_money_as_text() {
         r#"{{"type":"session_status","sessionId":"s1","status":"paused","data":{{"currentPnL":"-12.50","totalTrades":3,"lossLimitUtilization":0.80,"timeElapsed":60,"performanceScore":1.0}},"timestamp":{time}}}"#
     );
     assert_eq!(stored[0].data.as_str(), wanted);
+}
+
+#[tokio::test]
+async fn a_session_status_may_have_some_of_its_figures() {
+    let rig = Rig::start().await;
+    for (data, stored) in [(json!({}), "{}"), (json!({"totalTrades": 3}), r#"{"totalTrades":3}"#)] {
+        let body = json!({"sessionId": "s1", "userId": "7", "status": "active", "data": data});
+        let answer = rig.say("/v1/events/session-status", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let kept = rig.stored("session:s1").await;
+        let wanted = format!(r#""data":{stored},"#);
+        assert!(kept.last().unwrap().data.as_str().contains(&wanted), "{}", kept.last().unwrap().data.as_str());
+    }
 }
 
 #[tokio::test]
