@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use serde::Deserialize;
-use tickwire_protocol::namespace::{Namespaces, Policy};
+use tickwire_protocol::namespace::Policy;
 
 use crate::{accept::Network, framing::FrameLimits};
 
@@ -18,24 +18,13 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// The edge itself.
     pub edge: EdgeConfig,
-    /// Policies laid over [`Namespaces::default`], by namespace.
+    /// Policies laid over the default [`Namespaces`](tickwire_protocol::namespace::Namespaces), by namespace.
     pub namespaces: BTreeMap<String, Policy>,
     /// Logs and traces.
     pub telemetry: tickwire_telemetry::TelemetryConfig,
     /// What `GET /` answers; standalone sets it, nothing else does.
     #[serde(skip)]
     pub page: Option<Page>,
-}
-
-impl Config {
-    /// The default namespaces with the configured ones laid over them.
-    pub fn namespaces(&self) -> Namespaces {
-        let mut namespaces = Namespaces::default();
-        for (name, policy) in &self.namespaces {
-            namespaces.insert(name.clone(), policy.clone());
-        }
-        namespaces
-    }
 }
 
 /// An HTML page served at `/`.

@@ -66,6 +66,8 @@ pub(crate) struct Shard {
     pub(crate) work: Notify,
     /// Sockets are read into it.
     pub(crate) scratch: RefCell<Vec<u8>>,
+    /// The [`Node::revision`] that connections were checked against.
+    pub(crate) rechecked: Cell<u64>,
     /// Longest time the loop worked without a pause since the last report, microseconds.
     pub(crate) pause_us_max: Cell<u64>,
 }
@@ -150,6 +152,7 @@ impl Shard {
             hub: RefCell::new(Hub::new()),
             work: Notify::new(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
+            rechecked: Cell::new(0),
             pause_us_max: Cell::new(0),
         })
     }

@@ -13,6 +13,7 @@
 pub mod accept;
 pub mod config;
 mod connection;
+mod counted;
 mod fallback;
 pub mod framing;
 mod hub;

@@ -55,6 +55,10 @@ pub struct Metrics {
     pub auth_failures: Family<ReasonLabels, Counter>,
     /// Connections closed because their token was revoked or expired.
     pub revoked: Counter,
+    /// Times that a shard checked all its connections for revocation.
+    pub rechecks: Counter,
+    /// Revocations given up at their bound since the start.
+    pub revocations_evicted: Gauge,
     /// Addresses banned.
     pub bans: Counter,
     /// Commands or connections over a limit.
@@ -147,6 +151,12 @@ impl Metrics {
         );
         edge.register("auth_failures", "Tokens refused", metrics.auth_failures.clone());
         edge.register("revoked", "Connections closed for a revoked or expired token", metrics.revoked.clone());
+        edge.register("rechecks", "Times a shard checked its connections for revocation", metrics.rechecks.clone());
+        edge.register(
+            "revocations_evicted",
+            "Revocations given up at their bound; above zero a revoked token may be in use",
+            metrics.revocations_evicted.clone(),
+        );
         edge.register("bans", "Addresses banned", metrics.bans.clone());
         edge.register("rate_limited", "Commands or connections over a limit", metrics.rate_limited.clone());
         edge.register("presence_dropped", "Presence changes dropped", metrics.presence_dropped.clone());

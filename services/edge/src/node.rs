@@ -9,14 +9,15 @@ use std::{
     time::Instant,
 };
 
+use futures_util::future::join_all;
 use prometheus_client::registry::Registry;
 use tickwire_auth::{Identity, Revocations, Verifier};
 use tickwire_backplane::{Backplane, Control, NodeReport, REPORT_CHANNELS_MAX};
-use tickwire_protocol::{ChannelName, namespace::Namespaces, time::now_ms};
+use tickwire_protocol::{ChannelName, UserId, namespace::Namespaces, time::now_ms};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, EdgeError, limits::Limits, metrics::Metrics};
+use crate::{Config, EdgeError, counted::Counted, limits::Limits, metrics::Metrics};
 
 /// Orders that may wait for one shard.
 const ORDERS_MAX: usize = 1_024;
@@ -25,7 +26,7 @@ const ORDERS_MAX: usize = 1_024;
 pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) namespaces: Namespaces,
-    pub(crate) verifier: Verifier,
+    pub(crate) verifier: Arc<Verifier>,
     pub(crate) backplane: Arc<dyn Backplane>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) registry: Registry,
@@ -39,6 +40,8 @@ pub(crate) struct Node {
     /// Start of the process: connections keep their times as milliseconds since.
     pub(crate) started: Instant,
     revocations: RwLock<Revocations>,
+    /// Counts what was added to `revocations`; each shard compares it with what it has checked its connections against.
+    revision: AtomicU64,
     /// The sticky controls have been read at least once.
     controls_known: AtomicBool,
     connection_serial: AtomicU64,
@@ -50,8 +53,8 @@ pub(crate) struct Node {
 /// What the node asks of a shard.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Revocations changed: check every connection.
-    Recheck,
+    /// Close that user's connections.
+    Disconnect(UserId),
     /// Count.
     Report(oneshot::Sender<ShardReport>),
 }
@@ -73,12 +76,15 @@ impl Node {
     ) -> Result<Self, EdgeError> {
         let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::register(&mut registry));
+        let verifier = Arc::new(Verifier::new(&config.auth).map_err(EdgeError::Auth)?);
+        let counted = Counted { backplane: Arc::clone(&backplane), verifier: Arc::clone(&verifier) };
+        registry.register_collector(Box::new(counted));
         // Asked once: finding out the number of cores reads files.
         let outbox_share_bytes = config.limits.outbox_node_bytes / config.edge.shard_count().max(1);
         let limits = Limits::new(&config.limits, Arc::clone(&metrics));
         Ok(Self {
-            namespaces: config.namespaces(),
-            verifier: Verifier::new(&config.auth).map_err(EdgeError::Auth)?,
+            namespaces: Namespaces::with(&config.namespaces),
+            verifier,
             backplane,
             metrics,
             registry,
@@ -88,6 +94,7 @@ impl Node {
             changed: Notify::new(),
             started: Instant::now(),
             revocations: RwLock::new(Revocations::new()),
+            revision: AtomicU64::new(0),
             controls_known: AtomicBool::new(false),
             connection_serial: AtomicU64::new(0),
             instance: rand::random(),
@@ -132,41 +139,55 @@ impl Node {
         !revocations.is_empty() && revocations.is_revoked(identity, now_ms())
     }
 
-    /// Applies a control; whether connections must be checked for revocation.
-    pub(crate) fn apply(&self, control: &Control) -> bool {
-        let mut revocations = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
+    /// How often something was newly revoked: who was connected at an earlier revision must be checked.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// Carries out a control as it comes. An order to shards waits for room in their mailboxes.
+    pub(crate) async fn obey(&self, control: &Control) {
         match control {
+            Control::Disconnect { user, .. } => self.order_all(|| Order::Disconnect(user.clone())).await,
+            sticky => self.keep(sticky),
+        }
+    }
+
+    /// Takes the sticky controls as the backplane keeps them.
+    pub(crate) fn learn(&self, controls: &[Control]) {
+        for control in controls {
+            self.keep(control);
+        }
+        let mut revocations = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
+        revocations.prune(now_ms());
+        self.metrics.revocations_evicted.set(i64::try_from(revocations.evicted()).unwrap_or(i64::MAX));
+        drop(revocations);
+        self.controls_known.store(true, Ordering::Relaxed);
+    }
+
+    fn keep(&self, control: &Control) {
+        let mut revocations = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
+        let is_news = match control {
             Control::RevokeToken { jti, expires_at_ms } => revocations.revoke_token(jti, *expires_at_ms),
             Control::RevokeUser { user, issued_until_s, expires_at_ms } => {
-                revocations.revoke_user(user.clone(), *issued_until_s, *expires_at_ms);
+                revocations.revoke_user(user.clone(), *issued_until_s, *expires_at_ms)
             }
             Control::Ban { ip, until_ms } => {
                 self.limits.ban(*ip, *until_ms);
-                return false;
+                false
             }
-            Control::Disconnect { .. } => return false,
-        }
-        true
-    }
-
-    /// Takes the sticky controls as the backplane keeps them, and has every shard check its connections.
-    pub(crate) fn learn(&self, controls: &[Control]) {
-        let mut recheck = false;
-        for control in controls {
-            recheck |= self.apply(control);
-        }
-        self.revocations.write().unwrap_or_else(PoisonError::into_inner).prune(now_ms());
-        self.controls_known.store(true, Ordering::Relaxed);
-        if recheck {
-            self.order_all(|| Order::Recheck);
+            Control::Disconnect { .. } => false,
+        };
+        drop(revocations);
+        if is_news {
+            self.revision.fetch_add(1, Ordering::Release);
         }
     }
 
-    /// Sends an order to every shard. A shard whose mailbox is full gets it with the next second's round.
-    fn order_all(&self, order: impl Fn() -> Order) {
-        for shard in self.shards.get().into_iter().flatten() {
-            if shard.try_send(order()).is_err() {
-                tracing::warn!("a shard's mailbox is full or closed; the order is repeated within a second");
+    async fn order_all(&self, order: impl Fn() -> Order) {
+        let shards = self.shards.get().into_iter().flatten();
+        for sent in join_all(shards.map(|shard| shard.send(order()))).await {
+            if sent.is_err() {
+                tracing::debug!("a shard has ended and takes no order");
             }
         }
     }
@@ -200,5 +221,58 @@ impl Node {
         subscriptions.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         subscriptions.truncate(REPORT_CHANNELS_MAX);
         NodeReport { node: self.lease(), connections, subscriptions, time_ms: now_ms() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tickwire_auth::Secret;
+    use tickwire_backplane::memory::MemoryBackplane;
+
+    use super::*;
+
+    fn node() -> Node {
+        let mut config = Config::default();
+        config.auth.hs256_secret = Some(Secret::new("a secret of thirty-two bytes or more"));
+        Node::new(config, MemoryBackplane::new(), CancellationToken::new()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn connections_are_checked_again_only_for_what_is_newly_revoked() {
+        let node = node();
+        let revoked = |jti: &str| Control::RevokeToken { jti: jti.into(), expires_at_ms: now_ms() + 60_000 };
+        let user = Control::RevokeUser {
+            user: UserId::new("7").unwrap(),
+            issued_until_s: 100,
+            expires_at_ms: now_ms() + 60_000,
+        };
+        node.obey(&revoked("a")).await;
+        node.learn(&[revoked("a"), user.clone()]);
+        let revision = node.revision();
+        assert_eq!(revision, 2);
+        let ban = Control::Ban { ip: [192, 0, 2, 1].into(), until_ms: now_ms() + 60_000 };
+        node.learn(&[revoked("a"), user, ban]);
+        assert_eq!(node.revision(), revision);
+        node.learn(&[revoked("b")]);
+        assert!(node.revision() > revision);
+    }
+
+    #[tokio::test]
+    async fn an_order_waits_for_room_in_a_full_mailbox() {
+        let node = node();
+        let mut mailbox = node.open_mailboxes(1).remove(0);
+        let order = |user: &str| Control::Disconnect { user: UserId::new(user).unwrap(), reason: "test".into() };
+        for _ in 0..ORDERS_MAX {
+            node.obey(&order("first")).await;
+        }
+        let last = order("last");
+        let read = async {
+            for _ in 0..ORDERS_MAX {
+                mailbox.recv().await.unwrap();
+            }
+            mailbox.recv().await.unwrap()
+        };
+        let ((), ordered) = tokio::join!(node.obey(&last), read);
+        assert!(matches!(ordered, Order::Disconnect(user) if user.as_str() == "last"));
     }
 }

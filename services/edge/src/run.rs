@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use socket2::{Domain, Protocol, Socket, Type};
-use tickwire_backplane::Backplane;
+use tickwire_backplane::{Backplane, Signal};
 use tokio::{
     sync::{mpsc, oneshot},
     task::LocalSet,
@@ -24,6 +24,8 @@ use crate::{
     node::{Node, Order},
 };
 
+/// Controls that may wait for the node.
+const CONTROLS_MAX: usize = 4_096;
 /// Connections that the kernel may keep for one listener before they are accepted.
 const BACKLOG: i32 = 4_096;
 /// How often the node reports itself and reads the sticky controls.
@@ -86,7 +88,7 @@ pub async fn run(
         ended.push(has_ended);
     }
     let reporter = tokio::spawn(report(Arc::clone(&node), stop.clone()));
-    let controls = tokio::spawn(read_controls(Arc::clone(&node), stop.clone()));
+    let controls = tokio::spawn(take_controls(Arc::clone(&node), stop.clone()));
     while drained.next().await.is_some() {
         // One shard that fails takes the node with it: half a node would look healthy.
         shutdown.cancel();
@@ -195,18 +197,28 @@ async fn report(node: Arc<Node>, stop: CancellationToken) {
     }
 }
 
-/// Reads the sticky controls: what was said while this node was not there, or could not hear.
-async fn read_controls(node: Arc<Node>, stop: CancellationToken) {
+/// Hears controls as they come, and reads the sticky ones now and then: what was said while this node was not there, or
+/// could not hear.
+async fn take_controls(node: Arc<Node>, stop: CancellationToken) {
+    let mut heard = node.backplane.subscriber(CONTROLS_MAX).signals;
     let mut interval = tokio::time::interval(REPORT_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = interval.tick() => {}
-        }
-        match node.backplane.controls().await {
-            Ok(controls) => node.learn(&controls),
-            Err(error) => tracing::warn!(%error, "revocations could not be read"),
+            signal = heard.recv() => match signal {
+                Some(Signal::Control(control)) => node.obey(&control).await,
+                Some(Signal::Lagged) => {
+                    tracing::error!("more controls came than the node could carry out: users may not be disconnected");
+                }
+                Some(_) => {}
+                // Shards have lost theirs too, and end the node.
+                None => return,
+            },
+            _ = interval.tick() => match node.backplane.controls().await {
+                Ok(controls) => node.learn(&controls),
+                Err(error) => tracing::warn!(%error, "revocations could not be read"),
+            },
         }
     }
 }

@@ -77,7 +77,7 @@ impl App {
         let metrics = Metrics::register(&mut registry);
         let emitter = &config.emitter;
         Ok(Self {
-            namespaces: config.namespaces(),
+            namespaces: Namespaces::with(&config.namespaces),
             callers: Throttle::new(emitter.requests_per_s, Duration::from_secs(1), emitter.requests_burst),
             failures: Throttle::new(emitter.auth_failures_per_minute, Duration::from_secs(60), FAILURES_BURST),
             slots: Semaphore::new(emitter.requests_max),
@@ -99,7 +99,9 @@ impl App {
         let mut revocations = self.revocations.lock().unwrap_or_else(PoisonError::into_inner);
         for control in controls {
             match control {
-                Control::RevokeToken { jti, expires_at_ms } => revocations.revoke_token(&jti, expires_at_ms),
+                Control::RevokeToken { jti, expires_at_ms } => {
+                    revocations.revoke_token(&jti, expires_at_ms);
+                }
                 Control::RevokeUser { user, issued_until_s, expires_at_ms } => {
                     revocations.revoke_user(user, issued_until_s, expires_at_ms);
                 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde::Deserialize;
 use tickwire_auth::{AuthConfig, Secret};
-use tickwire_protocol::namespace::{Namespaces, Policy};
+use tickwire_protocol::namespace::Policy;
 use tickwire_telemetry::TelemetryConfig;
 
 /// Everything [`crate::run`] needs besides its listener and backplane.
@@ -15,21 +15,10 @@ pub struct Config {
     pub auth: AuthConfig,
     /// The emitter itself.
     pub emitter: EmitterConfig,
-    /// Policies laid over [`Namespaces::default`], by namespace.
+    /// Policies laid over the default [`Namespaces`](tickwire_protocol::namespace::Namespaces), by namespace.
     pub namespaces: BTreeMap<String, Policy>,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
-}
-
-impl Config {
-    /// The default namespaces with the configured ones laid over them.
-    pub fn namespaces(&self) -> Namespaces {
-        let mut namespaces = Namespaces::default();
-        for (name, policy) in &self.namespaces {
-            namespaces.insert(name.clone(), policy.clone());
-        }
-        namespaces
-    }
 }
 
 /// Section `emitter`.

@@ -58,27 +58,31 @@ impl Revocations {
     }
 
     /// Revokes the token whose `jti` is `token_id`; forgotten some minutes after `expires_at_ms`, the token's `exp`.
-    /// An id longer than a token may carry is ignored.
-    pub fn revoke_token(&mut self, token_id: &str, expires_at_ms: u64) {
+    /// An id longer than a token may carry is ignored. True if it was not revoked before.
+    pub fn revoke_token(&mut self, token_id: &str, expires_at_ms: u64) -> bool {
         if token_id.len() > TOKEN_ID_BYTES_MAX {
-            return;
+            return false;
         }
         let id: Arc<str> = token_id.into();
         let mut kept_until_ms = expires_at_ms.saturating_add(KEPT_LONGER_MS);
-        if let Some(&earlier) = self.tokens.get(&id) {
+        let known = self.tokens.get(&id).copied();
+        if let Some(earlier) = known {
             self.by_expiry.remove(&(earlier, Subject::Token(id.clone())));
             kept_until_ms = kept_until_ms.max(earlier);
         }
         self.tokens.insert(id.clone(), kept_until_ms);
         self.by_expiry.insert((kept_until_ms, Subject::Token(id)));
         self.evict();
+        known.is_none()
     }
 
     /// Revokes every token of `user` issued at or before `issued_until_s` (and those that do not say when they were
-    /// issued); forgotten some minutes after `expires_at_ms`, the latest `exp` such a token can have.
-    pub fn revoke_user(&mut self, user: UserId, issued_until_s: u64, expires_at_ms: u64) {
+    /// issued); forgotten some minutes after `expires_at_ms`, the latest `exp` such a token can have. True if that revokes
+    /// more than before.
+    pub fn revoke_user(&mut self, user: UserId, issued_until_s: u64, expires_at_ms: u64) -> bool {
         let mut entry = UserRevocation { issued_until_s, kept_until_ms: expires_at_ms.saturating_add(KEPT_LONGER_MS) };
-        if let Some(earlier) = self.users.get(&user) {
+        let known = self.users.get(&user).copied();
+        if let Some(earlier) = known {
             self.by_expiry.remove(&(earlier.kept_until_ms, Subject::User(user.clone())));
             entry.issued_until_s = entry.issued_until_s.max(earlier.issued_until_s);
             entry.kept_until_ms = entry.kept_until_ms.max(earlier.kept_until_ms);
@@ -86,6 +90,7 @@ impl Revocations {
         self.users.insert(user.clone(), entry);
         self.by_expiry.insert((entry.kept_until_ms, Subject::User(user)));
         self.evict();
+        known.is_none_or(|earlier| earlier.issued_until_s < entry.issued_until_s)
     }
 
     /// Whether `identity` has been revoked.
@@ -182,6 +187,17 @@ mod tests {
         revocations.revoke_user(user("7"), 50, 5_000);
         assert!(revocations.is_revoked(&identity("7", None, Some(100)), 0), "a weaker revocation takes nothing back");
         assert_eq!(revocations.len(), 1);
+    }
+
+    #[test]
+    fn what_was_revoked_before_is_no_news() {
+        let mut revocations = Revocations::new();
+        assert!(revocations.revoke_token("a", 10_000));
+        assert!(!revocations.revoke_token("a", 20_000));
+        assert!(revocations.revoke_user(user("7"), 100, 10_000));
+        assert!(!revocations.revoke_user(user("7"), 100, 10_000));
+        assert!(revocations.revoke_user(user("7"), 101, 10_000), "newer tokens too");
+        assert!(!revocations.revoke_token(&"x".repeat(TOKEN_ID_BYTES_MAX + 1), 10_000));
     }
 
     #[test]

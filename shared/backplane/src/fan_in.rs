@@ -14,7 +14,7 @@ use std::{
 use tickwire_protocol::ChannelName;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
-use crate::{Signal, Subscriber, SubscriberId};
+use crate::{Count, Signal, Subscriber, SubscriberId};
 
 /// The registry of a process's subscribers. All methods are short, synchronous and callable from any thread.
 #[derive(Debug, Default)]
@@ -50,6 +50,18 @@ pub struct FanInStats {
     pub dropped: u64,
     /// [`Signal::Lagged`] queued since start.
     pub lagged: u64,
+}
+
+impl FanInStats {
+    /// Those that only grow.
+    pub fn counts(&self) -> [Count; 3] {
+        let count = |name, help, value| Count { name, help, value };
+        [
+            count("signals", "Signals queued for shards", self.delivered),
+            count("signals_dropped", "Signals dropped at a shard's full queue", self.dropped),
+            count("signal_overflows", "Overflows of a shard's queue, each announced to it", self.lagged),
+        ]
+    }
 }
 
 #[derive(Debug, Default)]

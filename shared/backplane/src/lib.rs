@@ -309,6 +309,9 @@ pub trait Backplane: Send + Sync + 'static {
     /// Begins to send `subscriber` the signals of each channel. When it returns, later publishes are broadcast to it; the
     /// answers are each channel's newest position at that time or a little before (the epoch is created if need be). For a
     /// channel without positions the answer is `0-0`.
+    ///
+    /// For a channel that `subscriber` has already, it only answers: signals come once as before, also if the call fails,
+    /// and one [`Backplane::unsubscribe`] ends them. So it is what to call after [`Signal::Lagged`].
     async fn subscribe(
         &self,
         subscriber: SubscriberId,
@@ -369,6 +372,20 @@ pub trait Backplane: Send + Sync + 'static {
 
     /// Whether the data plane works right now: the last canary came back in time on every pub/sub connection.
     fn is_healthy(&self) -> bool;
+
+    /// What it counts, for metrics.
+    fn counts(&self) -> Vec<Count>;
+}
+
+/// Something counted since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// Its metric's name behind `tickwire_backplane_`, without a suffix.
+    pub name: &'static str,
+    /// What it counts.
+    pub help: &'static str,
+    /// So far; never falls.
+    pub value: u64,
 }
 
 /// Why the backplane refused or failed.

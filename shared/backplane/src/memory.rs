@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use tickwire_protocol::{ChannelName, Position, RawJson, UserId, namespace::Policy, time::now_ms};
 
 use crate::{
-    Alert, AlertId, Backplane, BackplaneError, Control, FanIn, History, HistoryQuery, InboxState, NodeReport, Presence,
-    PresenceChange, Publish, Published, Signal, Snapshot, Subscriber, SubscriberId,
+    Alert, AlertId, Backplane, BackplaneError, Control, Count, FanIn, History, HistoryQuery, InboxState, NodeReport,
+    Presence, PresenceChange, Publish, Published, Signal, Snapshot, Subscriber, SubscriberId,
     fan_in::{Added, FanInStats},
     preferences,
 };
@@ -377,5 +377,9 @@ impl Backplane for MemoryBackplane {
 
     fn is_healthy(&self) -> bool {
         !self.faults.is_down()
+    }
+
+    fn counts(&self) -> Vec<Count> {
+        self.stats().counts().into()
     }
 }

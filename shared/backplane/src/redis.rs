@@ -25,7 +25,7 @@ use tickwire_protocol::{ChannelName, Position, RawJson, UserId, namespace::Polic
 use tokio::task::JoinHandle;
 
 use crate::{
-    Alert, AlertId, Backplane, BackplaneError, Control, History, HistoryQuery, InboxState, NodeReport, Presence,
+    Alert, AlertId, Backplane, BackplaneError, Control, Count, History, HistoryQuery, InboxState, NodeReport, Presence,
     PresenceChange, Publish, Published, Snapshot, Subscriber, SubscriberId, fan_in::FanInStats,
 };
 
@@ -206,5 +206,9 @@ impl Backplane for RedisBackplane {
 
     fn is_healthy(&self) -> bool {
         self.core.is_healthy()
+    }
+
+    fn counts(&self) -> Vec<Count> {
+        self.fan_in_stats().counts().into_iter().chain(self.stats().counts()).collect()
     }
 }

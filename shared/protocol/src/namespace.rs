@@ -1,6 +1,9 @@
 //! Namespaces: the policy that a channel's first segment stands for.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +89,7 @@ impl Policy {
     }
 }
 
-/// All namespaces of a deployment. A service takes [`Namespaces::default`] and lays its configuration over it.
+/// All namespaces of a deployment: what a service makes with [`Namespaces::with`] its configuration.
 #[derive(Debug, Clone)]
 pub struct Namespaces {
     by_name: HashMap<String, Policy>,
@@ -95,6 +98,15 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
+    /// The default ones with `configured` laid over them, by namespace.
+    pub fn with(configured: &BTreeMap<String, Policy>) -> Self {
+        let mut namespaces = Self::default();
+        for (name, policy) in configured {
+            namespaces.insert(name.clone(), policy.clone());
+        }
+        namespaces
+    }
+
     /// The policy of `channel`, or `None` where its namespace is unknown.
     pub fn policy(&self, channel: &ChannelName) -> Option<&Policy> {
         let policy = self.by_name.get(channel.namespace())?;

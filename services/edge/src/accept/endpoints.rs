@@ -8,7 +8,11 @@ use http::{
 };
 use serde::Serialize;
 use tickwire_backplane::NodeReport;
-use tickwire_protocol::{ChannelName, ErrorCode, time::now_ms};
+use tickwire_protocol::{
+    ChannelName, ErrorCode,
+    namespace::{Access, Namespaces},
+    time::now_ms,
+};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
@@ -22,23 +26,32 @@ use crate::node::Node;
 #[serde(rename_all = "camelCase")]
 struct Status {
     active_connections: u64,
-    topic_subscriptions: BTreeMap<ChannelName, u64>,
+    /// By channel; by namespace where the channel's name tells whose it is.
+    topic_subscriptions: BTreeMap<String, u64>,
     timestamp: String,
 }
 
 impl Status {
-    fn of(reports: Vec<NodeReport>, now_ms: u64) -> Self {
+    fn of(reports: Vec<NodeReport>, namespaces: &Namespaces, now_ms: u64) -> Self {
         let mut active_connections = 0;
-        let mut topic_subscriptions: BTreeMap<ChannelName, u64> = BTreeMap::new();
+        let mut topic_subscriptions = BTreeMap::new();
         for report in reports {
             active_connections += report.connections;
             for (channel, count) in report.subscriptions {
-                *topic_subscriptions.entry(channel).or_default() += count;
+                *topic_subscriptions.entry(public_name(&channel, namespaces).to_owned()).or_default() += count;
             }
         }
         let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(now_ms) * 1_000_000).ok();
         let timestamp = time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default();
         Self { active_connections, topic_subscriptions, timestamp }
+    }
+}
+
+/// What anybody may know of a channel's name: all of it, or its namespace where the rest names users, sessions, strategies.
+fn public_name<'c>(channel: &'c ChannelName, namespaces: &Namespaces) -> &'c str {
+    match namespaces.policy(channel).map(|policy| &policy.access) {
+        Some(Access::Anyone | Access::Role(_)) => channel.as_str(),
+        Some(Access::OwnUser | Access::Granted) | None => channel.namespace(),
     }
 }
 
@@ -59,7 +72,7 @@ pub(super) async fn status(node: &Arc<Node>, query: Option<&str>) -> Answer {
     };
     reports.retain(|report| report.node != own.node);
     reports.push(own);
-    answer::json(StatusCode::OK, &Status::of(reports, now_ms()))
+    answer::json(StatusCode::OK, &Status::of(reports, &node.namespaces, now_ms()))
 }
 
 /// Red while draining and while the backplane does not work.
@@ -99,23 +112,41 @@ pub(super) fn page(node: &Node) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
 
-    #[test]
-    fn status_adds_up_the_nodes() {
-        let report = |node: &str, connections, channels: &[(&str, u64)]| NodeReport {
+    fn report(node: &str, connections: u64, channels: &[(&str, u64)]) -> NodeReport {
+        NodeReport {
             node: node.into(),
             connections,
             subscriptions: channels.iter().map(|&(name, n)| (ChannelName::new(name).unwrap(), n)).collect(),
             time_ms: 0,
-        };
+        }
+    }
+
+    fn status(reports: Vec<NodeReport>) -> Value {
+        serde_json::to_value(Status::of(reports, &Namespaces::default(), 1_763_683_200_000)).unwrap()
+    }
+
+    #[test]
+    fn status_adds_up_the_nodes() {
         let reports = vec![report("a", 2, &[("orders", 1), ("system", 1)]), report("b", 3, &[("orders", 4)])];
         assert_eq!(
-            serde_json::to_value(Status::of(reports, 1_763_683_200_000)).unwrap(),
-            serde_json::json!({
+            status(reports),
+            json!({
                 "activeConnections": 5,
                 "topicSubscriptions": {"orders": 5, "system": 1},
                 "timestamp": "2025-11-21T00:00:00Z",
             })
+        );
+    }
+
+    #[test]
+    fn status_names_no_users_and_no_sessions() {
+        let private = [("user:7", 1), ("user:8:orders", 2), ("session:s1", 4), ("strategy:st", 1), ("gone:x", 1)];
+        let reports = vec![report("a", 1, &private), report("b", 1, &[("room:1", 1), ("user:9", 1)])];
+        assert_eq!(
+            status(reports)["topicSubscriptions"],
+            json!({"user": 4, "session": 4, "strategy": 1, "gone": 1, "room:1": 1})
         );
     }
 }

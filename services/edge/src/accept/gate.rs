@@ -47,7 +47,7 @@ impl Admission {
     /// For a WebSocket.
     pub(super) fn handshake(self, dialect: Option<Dialect>, area: Option<&str>) -> Handshake {
         let Self { peer, identity, slot } = self;
-        let offered = matches!(dialect, Some(Dialect::Json | Dialect::MsgPack));
+        let offered = dialect.is_some_and(Dialect::packs);
         let transport = Transport::WebSocket;
         Handshake { peer, transport, identity, dialect, offered, area: area.map(Arc::from), slot }
     }

@@ -86,7 +86,12 @@ impl Shard {
             Effect::Verify { id: request, token, refresh } => {
                 self.spawn_for(id, Rc::clone(self).verify(id, request, token, refresh));
             }
-            Effect::Ask { id: request, ask } => self.spawn_for(id, Rc::clone(self).ask(id, request, *ask)),
+            Effect::Ask { id: request, ask, owner_only: None } => {
+                self.spawn_for(id, Rc::clone(self).ask(id, request, *ask));
+            }
+            Effect::Ask { id: request, ask, owner_only: Some(channel) } => {
+                self.spawn_for(id, Rc::clone(self).ask_if_owner(id, request, *ask, channel));
+            }
         }
     }
 
@@ -233,11 +238,16 @@ impl Shard {
     async fn join_if_owner(self: Rc<Self>, id: ConnectionId, wanted: Wanted) {
         match self.owns(id, &wanted.channel).await {
             Ok(true) => self.join(id, wanted),
-            Ok(false) => {
-                let text = "the token does not allow this channel";
-                self.reply(id, &state::error(wanted.id, ErrorCode::Forbidden, text, Some(wanted.channel.as_str())));
-            }
+            Ok(false) => self.reply(id, &state::forbidden(wanted.id, &wanted.channel)),
             Err(error) => self.reply(id, &self.failed(wanted.id, &error, Some(&wanted.channel))),
+        }
+    }
+
+    async fn ask_if_owner(self: Rc<Self>, id: ConnectionId, request: Option<i64>, ask: Ask, channel: ChannelName) {
+        match self.owns(id, &channel).await {
+            Ok(true) => self.ask(id, request, ask).await,
+            Ok(false) => self.reply(id, &state::forbidden(request, &channel)),
+            Err(error) => self.reply(id, &self.failed(request, &error, Some(&channel))),
         }
     }
 
@@ -254,8 +264,8 @@ impl Shard {
                 });
                 (Some(channel), answer)
             }
-            Ask::History { channel, policy, query, owner_only } => {
-                let answer = self.read_for(id, request, &channel, &policy, query, owner_only).await;
+            Ask::History { channel, policy, query } => {
+                let answer = self.read(request, &channel, &policy, query).await;
                 (Some(channel), answer)
             }
             Ask::Presence { channel } => {
@@ -286,19 +296,13 @@ impl Shard {
         }
     }
 
-    async fn read_for(
+    async fn read(
         &self,
-        id: ConnectionId,
         request: Option<i64>,
         channel: &ChannelName,
         policy: &Policy,
         query: HistoryQuery,
-        owner_only: bool,
     ) -> Result<Event, BackplaneError> {
-        if owner_only && !self.owns(id, channel).await? {
-            let text = "the token does not allow this channel";
-            return Ok(state::error(request, ErrorCode::Forbidden, text, Some(channel.as_str())));
-        }
         let History { top, publications, complete } = self.node.backplane.history(channel, policy, query).await?;
         let lies_elsewhere = |since: Position| since.epoch != top.epoch || since > top;
         if !query.reverse && query.since.is_some_and(lies_elsewhere) {

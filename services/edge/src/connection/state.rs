@@ -91,15 +91,15 @@ pub(crate) enum Effect {
     Subscribe { wanted: Box<Wanted>, owner_only: bool },
     /// Leave.
     Unsubscribe { id: Option<i64>, channel: ChannelName },
-    /// Ask the backplane.
-    Ask { id: Option<i64>, ask: Box<Ask> },
+    /// Ask the backplane; of `owner_only`, only the recorded owner may.
+    Ask { id: Option<i64>, ask: Box<Ask>, owner_only: Option<ChannelName> },
 }
 
 /// A question for the backplane, on behalf of a client.
 #[derive(Debug)]
 pub(crate) enum Ask {
     Publish(Box<Publish>),
-    History { channel: ChannelName, policy: Policy, query: HistoryQuery, owner_only: bool },
+    History { channel: ChannelName, policy: Policy, query: HistoryQuery },
     Presence { channel: ChannelName },
     Ack { channel: ChannelName, positions: Vec<Position> },
     Preferences { set: Option<RawJson> },
@@ -226,7 +226,7 @@ impl State {
             }
             Command::Refresh { token } => effects.push(Effect::Verify { id, token, refresh: true }),
             Command::Preferences { set } => {
-                effects.push(Effect::Ask { id, ask: Box::new(Ask::Preferences { set }) });
+                effects.push(ask(id, Ask::Preferences { set }, None));
             }
             Command::Publish { channel, key, data, idempotency_key } => {
                 let publish = |channel, policy| {
@@ -239,7 +239,7 @@ impl State {
                 };
                 effects.push(match self.known(id, channel, context) {
                     Ok((channel, policy)) if may_publish(identity, &channel, policy) => {
-                        Effect::Ask { id, ask: Box::new(Ask::Publish(Box::new(publish(channel, policy.clone())))) }
+                        ask(id, Ask::Publish(Box::new(publish(channel, policy.clone()))), None)
                     }
                     Ok((channel, _)) => {
                         refuse(id, ErrorCode::Forbidden, "clients may not publish here", Some(channel.as_str()))
@@ -277,6 +277,22 @@ impl State {
         }
     }
 
+    /// The channel's policy, and the channel itself where only its owner may read it, if this connection's user may at all.
+    fn readable<'a>(
+        &self,
+        id: Option<i64>,
+        channel: Result<ChannelName, BadChannel>,
+        identity: &Identity,
+        context: Context<'a>,
+    ) -> Result<(ChannelName, &'a Policy, Option<ChannelName>), Effect> {
+        let (channel, policy) = self.known(id, channel, context)?;
+        match may_read(identity, &channel, policy) {
+            Decision::Allow => Ok((channel, policy, None)),
+            Decision::IfOwner => Ok((channel.clone(), policy, Some(channel))),
+            Decision::Deny => Err(not_allowed(id, &channel)),
+        }
+    }
+
     fn on_subscribe(
         &self,
         id: Option<i64>,
@@ -310,7 +326,7 @@ impl State {
         let owner_only = match may_read(identity, &channel, policy) {
             Decision::Allow => false,
             Decision::IfOwner => true,
-            Decision::Deny => return refuse(id, ErrorCode::Forbidden, "the token does not allow this channel", name),
+            Decision::Deny => return not_allowed(id, &channel),
         };
         let wanted = Wanted { id, policy: policy.clone(), since: request.since, options, channel };
         Effect::Subscribe { wanted: Box::new(wanted), owner_only }
@@ -324,29 +340,16 @@ impl State {
         context: Context<'_>,
         (since, limit, reverse): (Option<Position>, Option<u32>, bool),
     ) -> Effect {
-        let (channel, policy) = match self.known(id, channel, context) {
+        let (channel, policy, owner_only) = match self.readable(id, channel, identity, context) {
             Ok(known) => known,
             Err(effect) => return effect,
         };
         if policy.history_count == 0 {
             return refuse(id, ErrorCode::BadRequest, "this channel keeps no history", Some(channel.as_str()));
         }
-        let owner_only = match may_read(identity, &channel, policy) {
-            Decision::Allow => false,
-            Decision::IfOwner => true,
-            Decision::Deny => {
-                return refuse(
-                    id,
-                    ErrorCode::Forbidden,
-                    "the token does not allow this channel",
-                    Some(channel.as_str()),
-                );
-            }
-        };
         let limit = limit.map_or(100, |limit| limit as usize).min(1_000);
-        let ask =
-            Ask::History { channel, policy: policy.clone(), query: HistoryQuery { since, limit, reverse }, owner_only };
-        Effect::Ask { id, ask: Box::new(ask) }
+        let query = HistoryQuery { since, limit, reverse };
+        ask(id, Ask::History { channel, policy: policy.clone(), query }, owner_only)
     }
 
     fn on_presence(
@@ -356,17 +359,14 @@ impl State {
         identity: &Identity,
         context: Context<'_>,
     ) -> Effect {
-        let (channel, policy) = match self.known(id, channel, context) {
+        let (channel, policy, owner_only) = match self.readable(id, channel, identity, context) {
             Ok(known) => known,
             Err(effect) => return effect,
         };
-        if may_read(identity, &channel, policy) != Decision::Allow {
-            return refuse(id, ErrorCode::Forbidden, "the token does not allow this channel", Some(channel.as_str()));
-        }
         if !policy.presence {
             return refuse(id, ErrorCode::BadRequest, "this channel does not track presence", Some(channel.as_str()));
         }
-        Effect::Ask { id, ask: Box::new(Ask::Presence { channel }) }
+        ask(id, Ask::Presence { channel }, owner_only)
     }
 
     fn on_ack(
@@ -377,17 +377,14 @@ impl State {
         identity: &Identity,
         context: Context<'_>,
     ) -> Effect {
-        let (channel, policy) = match self.known(id, channel, context) {
+        let (channel, policy, owner_only) = match self.readable(id, channel, identity, context) {
             Ok(known) => known,
             Err(effect) => return effect,
         };
-        if may_read(identity, &channel, policy) != Decision::Allow {
-            return refuse(id, ErrorCode::Forbidden, "the token does not allow this channel", Some(channel.as_str()));
-        }
         if policy.class != DeliveryClass::Inbox {
             return refuse(id, ErrorCode::BadRequest, "only an inbox is acknowledged", Some(channel.as_str()));
         }
-        Effect::Ask { id, ask: Box::new(Ask::Ack { channel, positions }) }
+        ask(id, Ask::Ack { channel, positions }, owner_only)
     }
 }
 
@@ -435,6 +432,19 @@ pub(crate) fn refused(id: Option<i64>, refusal: &Refusal) -> Event {
     let retry_after_ms = refusal.retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
     let message = refusal.message.clone();
     Event::Error(Box::new(ErrorEvent { id, code: refusal.code, message, channel: None, retry_after_ms }))
+}
+
+/// Who may not read a channel is told no more of it.
+pub(crate) fn forbidden(id: Option<i64>, channel: &ChannelName) -> Event {
+    error(id, ErrorCode::Forbidden, "the token does not allow this channel", Some(channel.as_str()))
+}
+
+fn not_allowed(id: Option<i64>, channel: &ChannelName) -> Effect {
+    Effect::Reply(forbidden(id, channel))
+}
+
+fn ask(id: Option<i64>, ask: Ask, owner_only: Option<ChannelName>) -> Effect {
+    Effect::Ask { id, ask: Box::new(ask), owner_only }
 }
 
 fn refuse(id: Option<i64>, code: ErrorCode, message: &str, channel: Option<&str>) -> Effect {

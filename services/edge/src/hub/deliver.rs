@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tickwire_backplane::{Control, Signal};
+use tickwire_backplane::Signal;
 use tickwire_protocol::{
     ChannelName, CloseCode, DeliveryClass, Event, Position, Priority, Publication, publication::FrameCache,
     time::now_ms,
@@ -63,7 +63,8 @@ impl Shard {
                         self.send_event(&mut hub, id, &Event::Presence { channel, joined, user }, None);
                     }
                 }
-                Signal::Control(control) => self.on_control(&control),
+                // The node hears these on a queue of its own, which messages cannot fill.
+                Signal::Control(_) => {}
                 Signal::Lagged => self.on_lagged(),
             }
             let crowded = self.hub.borrow().dirty.len() >= DIRTY_MAX;
@@ -73,15 +74,6 @@ impl Shard {
         }
         begun = self.flush_pausing(begun).await;
         self.note_pause(begun);
-    }
-
-    fn on_control(&self, control: &Control) {
-        let recheck = self.node.apply(control);
-        match control {
-            Control::Disconnect { user, .. } => self.disconnect(user),
-            _ if recheck => self.recheck(),
-            _ => {}
-        }
     }
 
     fn on_publication(self: &Rc<Self>, publication: &Arc<Publication>) {

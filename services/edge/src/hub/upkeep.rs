@@ -3,7 +3,7 @@
 use std::{rc::Rc, time::Instant};
 
 use tickwire_backplane::Signal;
-use tickwire_protocol::{ChannelName, CloseCode, ErrorCode, Event, UserId, dialect::Dialect, time::now_ms};
+use tickwire_protocol::{ChannelName, CloseCode, ErrorCode, Event, UserId, time::now_ms};
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 
 use super::{Hub, Shard, stream::Status};
@@ -49,7 +49,7 @@ impl Shard {
 
     fn on_order(&self, order: Order) {
         match order {
-            Order::Recheck => self.recheck(),
+            Order::Disconnect(user) => self.disconnect(&user),
             Order::Report(answer) => {
                 // The asker may have given up; then nobody wants the answer.
                 let _ = answer.send(self.report());
@@ -84,8 +84,14 @@ impl Shard {
             .collect()
     }
 
-    /// Closes every connection whose token has been withdrawn.
-    pub(crate) fn recheck(&self) {
+    /// Closes every connection whose token has been withdrawn, if any was since the last time.
+    fn recheck(&self) {
+        // Read first: what is revoked from here on raises it again.
+        let revision = self.node.revision();
+        if self.rechecked.replace(revision) == revision {
+            return;
+        }
+        self.node.metrics.rechecks.inc();
         let mut hub = self.hub.borrow_mut();
         let revoked = Self::connections_where(&hub, |connection| {
             connection.identity().is_some_and(|identity| self.node.is_revoked(identity))
@@ -97,7 +103,7 @@ impl Shard {
     }
 
     /// Closes a user's connections.
-    pub(crate) fn disconnect(&self, user: &UserId) {
+    fn disconnect(&self, user: &UserId) {
         let mut hub = self.hub.borrow_mut();
         let theirs = Self::connections_where(&hub, |connection| {
             connection.identity().is_some_and(|identity| identity.user == *user)
@@ -135,6 +141,7 @@ impl Shard {
 
     fn on_tick(self: &Rc<Self>) {
         self.release_rates();
+        self.recheck();
         let is_round = self.sweep();
         if is_round {
             self.drop_idle_channels();
@@ -204,8 +211,7 @@ impl Shard {
             connection.pinged_ms = clock_ms;
             let quiet = since(connection.sent_ms) >= edge.heartbeat_interval_ms;
             connection.outbox.get_or_insert_default().push_control(outgoing::PING);
-            let shows =
-                connection.state.offered && matches!(connection.state.dialect(), Dialect::Json | Dialect::MsgPack);
+            let shows = connection.state.offered && connection.state.dialect().packs();
             if quiet && shows {
                 self.reply_in(hub, id, None, &Event::Heartbeat { time_ms: now_ms() }, None);
             }

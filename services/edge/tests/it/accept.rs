@@ -99,10 +99,30 @@ fn health_readiness_metrics_and_status_answer_without_a_token() {
         assert_eq!(status["topicSubscriptions"], json!({"system": 1}), "{path}");
         assert!(status["timestamp"].as_str().unwrap().ends_with('Z'));
     }
+    wire.send_text(r#"{"id":2,"type":"subscribe","channels":["user:7"]}"#);
+    assert_eq!(wire.json()["type"], "subscribed");
+    let status = Wire::get(edge.addr, "/ws/status", &[]).json();
+    assert_eq!(status["topicSubscriptions"], json!({"system": 1, "user": 1}), "it names no users");
     assert_eq!(Wire::get(edge.addr, "/ws/status?node=other", &[]).status, 400);
     edge.backplane.faults().set_down(true);
     edge.until("it is not ready without its backplane", |edge| Wire::get(edge.addr, "/readyz", &[]).status == 503);
     assert_eq!(Wire::get(edge.addr, "/healthz", &[]).status, 200);
+}
+
+#[test]
+fn metrics_tell_what_the_backplane_and_the_keys_count() {
+    let edge = Edge::start();
+    edge.assert_serves();
+    assert!(edge.metric("tickwire_backplane_signals_total") >= 1.0);
+    let text = Wire::get(edge.addr, "/metrics", &[]).body;
+    for name in [
+        "tickwire_backplane_signals_dropped",
+        "tickwire_auth_key_fetches",
+        "tickwire_auth_key_fetch_failures",
+        "tickwire_edge_revocations_evicted",
+    ] {
+        assert!(text.contains(&format!("# HELP {name} ")), "{name}: {text}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Messages arrive: once, in order, and as their class promises.
 
 use serde_json::{Value, json};
+use tickwire_protocol::namespace::{Access, Policy};
 
 use crate::support::{Client, Node, channel, numbers, recovered_numbers, token, user};
 
@@ -307,6 +308,25 @@ async fn a_recorded_owner_may_read_and_others_may_not() {
     ] {
         let reply: Value = other.ask(json!({"type": "subscribe", "channels": [name]})).await;
         assert_eq!(reply["code"], code, "{reply}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recorded_owner_sees_history_and_presence_and_others_do_not() {
+    let node = Node::start_with(|config| {
+        let policy = Policy { presence: true, ..Policy::reliable(Access::Granted) };
+        config.namespaces.insert("session".into(), policy);
+    });
+    let mut owned = node.message("session:42", &json!({"n": 0}));
+    owned.owner = Some(user("7"));
+    tickwire_backplane::Backplane::publish(&*node.backplane, owned).await.unwrap();
+    let (mut reader, mut stranger) = (node.client("7").await, node.client("8").await);
+    reader.subscribe(json!("session:42")).await;
+    for (command, answer) in [("presence", "presence"), ("history", "history")] {
+        let asked = json!({"type": command, "channel": "session:42"});
+        let told = reader.ask(asked.clone()).await;
+        assert_eq!(told["type"], answer, "{told}");
+        assert_eq!(stranger.ask(asked).await["code"], "forbidden", "{command}");
     }
 }
 

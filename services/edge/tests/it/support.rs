@@ -59,7 +59,7 @@ impl Node {
         config.edge.shards = 2;
         config.edge.drain_ms = 500;
         adjust(&mut config);
-        let namespaces = config.namespaces();
+        let namespaces = Namespaces::with(&config.namespaces);
         let backplane = MemoryBackplane::new();
         let listener = tickwire_edge::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::Count;
+
 /// What happened since start. Plain numbers, each only growing.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
@@ -41,6 +43,25 @@ pub struct Stats {
     pub tops: u64,
     /// Calls that found no answer within their deadline.
     pub timeouts: u64,
+}
+
+impl Stats {
+    /// All of them, for metrics.
+    pub fn counts(&self) -> [Count; 10] {
+        let count = |name, help, value| Count { name, help, value };
+        [
+            count("publishes", "Messages published", self.publishes),
+            count("publish_errors", "Publishes that failed", self.publish_errors),
+            count("messages", "Messages that pub/sub brought for subscribed channels", self.messages),
+            count("messages_damaged", "Messages of pub/sub that could not be read", self.damaged),
+            count("canaries_lost", "Canaries that did not come back in time", self.canaries_lost),
+            count("subscriber_rebuilds", "Subscriber connections given up and dialled again", self.subscriber_rebuilds),
+            count("link_rebuilds", "Times the connections for calls were dialled", self.link_rebuilds),
+            count("function_loads", "Times the functions were loaded into the store", self.function_loads),
+            count("tops", "Newest positions asked for on behalf of subscribed channels", self.tops),
+            count("timeouts", "Calls without an answer within their deadline", self.timeouts),
+        ]
+    }
 }
 
 impl Counters {

@@ -1,0 +1,41 @@
+//! What others than the edge count, read at each scrape.
+
+use std::{fmt, sync::Arc};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::counter::ConstCounter,
+};
+use tickwire_auth::Verifier;
+use tickwire_backplane::{Backplane, Count};
+
+/// The backplane's counters and the verifier's.
+pub(crate) struct Counted {
+    pub(crate) backplane: Arc<dyn Backplane>,
+    pub(crate) verifier: Arc<Verifier>,
+}
+
+impl Collector for Counted {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let mut write = |area: &str, count: Count| {
+            let metric = ConstCounter::new(count.value);
+            let name = format!("tickwire_{area}_{}", count.name);
+            metric.encode(encoder.encode_descriptor(&name, count.help, None, metric.metric_type())?)
+        };
+        for count in self.backplane.counts() {
+            write("backplane", count)?;
+        }
+        let fetches = self.verifier.key_fetches();
+        let help = "Fetches of the key set that brought keys";
+        write("auth", Count { name: "key_fetches", help, value: fetches.succeeded })?;
+        let help = "Fetches of the key set without a usable key; growing, a rotation will not be noticed";
+        write("auth", Count { name: "key_fetch_failures", help, value: fetches.failed })
+    }
+}
+
+impl fmt::Debug for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counted").finish_non_exhaustive()
+    }
+}
