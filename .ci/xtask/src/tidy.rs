@@ -66,6 +66,7 @@ pub(crate) fn tidy() -> anyhow::Result<()> {
     dependency_direction(&metadata, &mut faults);
     licences(&metadata, &mut faults);
     lints_inherited(&metadata, &mut faults)?;
+    unused_dependencies(&metadata, &mut faults)?;
     if faults.is_empty() {
         eprintln!("✔ tidy: {} files, {} packages", files.len(), metadata.packages.len());
         return Ok(());
@@ -167,6 +168,44 @@ fn lints_inherited(metadata: &Metadata, faults: &mut Vec<String>) -> anyhow::Res
         let manifest = fs::read_to_string(&package.manifest_path)?;
         if !manifest.contains("[lints]\nworkspace = true") {
             faults.push(format!("{}: does not take the workspace's lints", package.name));
+        }
+    }
+    Ok(())
+}
+
+/// A dependency whose name stands in no source file of the crate, or in the workspace's table for nobody.
+fn unused_dependencies(metadata: &Metadata, faults: &mut Vec<String>) -> anyhow::Result<()> {
+    let mut used = BTreeSet::new();
+    for package in members(metadata) {
+        let directory = package.manifest_path.parent().context("a manifest stands in a directory")?;
+        let mut text = String::new();
+        read_sources(directory.as_std_path(), &mut text)?;
+        for dependency in &package.dependencies {
+            used.insert(dependency.name.as_str());
+            if !text.contains(&dependency.name.replace('-', "_")) {
+                faults.push(format!("{}: depends on {} and does not name it", package.name, dependency.name));
+            }
+        }
+    }
+    let manifest = fs::read_to_string(root().join("Cargo.toml"))?;
+    let table =
+        manifest.split("[workspace.dependencies]").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap_or_default();
+    for name in table.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name) {
+        if !name.starts_with('#') && !used.contains(name) {
+            faults.push(format!("Cargo.toml: nobody takes {name} from the table"));
+        }
+    }
+    Ok(())
+}
+
+/// Appends every Rust file below `directory`, other packages and build products left out.
+fn read_sources(directory: &Path, text: &mut String) -> anyhow::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() && !path.ends_with("target") && !path.join("Cargo.toml").exists() {
+            read_sources(&path, text)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(&path)?);
         }
     }
     Ok(())
