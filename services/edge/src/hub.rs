@@ -50,6 +50,8 @@ pub(crate) const TOO_SLOW: &str = "too slow: reconnect and recover by position";
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// How long a connection that was told to go may take to read it.
 const CLOSE_GRACE_MS: u32 = 2_000;
+/// The same for one that is closed because it reads slowly: what the kernel holds for it stands before the close code.
+const SLOW_CLOSE_GRACE_MS: u32 = 10_000;
 /// What one connection may have waiting once the node's budget is used up.
 const OUTBOX_SCARCE_BYTES: usize = 64 * 1024;
 /// Empty outboxes kept for the next message.
@@ -296,7 +298,8 @@ impl Shard {
         reason: &str,
         last: Option<&Event>,
     ) {
-        let deadline_ms = self.node.clock_ms().wrapping_add(CLOSE_GRACE_MS);
+        let grace_ms = if code == CloseCode::TooSlow { SLOW_CLOSE_GRACE_MS } else { CLOSE_GRACE_MS };
+        let deadline_ms = self.node.clock_ms().wrapping_add(grace_ms);
         let Some(connection) = hub.connection(id) else { return };
         if connection.closing.is_some() {
             return;
@@ -330,15 +333,17 @@ impl Shard {
     /// What a client is told once it is authenticated.
     pub(crate) fn connected(&self, id: Option<i64>, user: &UserId, expires_at_ms: u64) -> Event {
         let edge = &self.node.config.edge;
+        let connection_id = self.node.next_connection_id();
         Event::Connected(Box::new(Connected {
             id,
-            connection_id: self.node.next_connection_id(),
+            // Positions are what a client resumes by; this names the connection that it had.
+            resume: Some(connection_id.clone()),
+            connection_id,
             user: user.clone(),
             node: edge.node.clone(),
             nodes: edge.nodes.clone(),
             time_ms: now_ms(),
             heartbeat_interval_ms: edge.heartbeat_interval_ms,
-            resume: None,
             expires_at_ms: (expires_at_ms != u64::MAX).then_some(expires_at_ms),
         }))
     }

@@ -78,7 +78,7 @@ pub enum Command {
     },
     /// Asks for a `pong`.
     Ping,
-    /// Sign of life that wants no reply.
+    /// Sign of life; answered with one.
     Heartbeat,
 }
 

@@ -23,23 +23,27 @@ pub(crate) const MARK: u8 = b'|';
 /// Handshakes in progress at once.
 const CONNECTING_MAX: usize = 64;
 
-/// Connects `count` ends to `address`, then answers `await N` once N messages in all have come.
+/// Connects half of `count` ends to `address`, says so and waits for a line; connects the rest, then answers `await N` once
+/// N messages in all have come.
 pub(crate) fn run(address: &str, count: usize) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let received = Arc::new(AtomicUsize::new(0));
     let token = token()?;
-    runtime.block_on(async {
-        let mut connected = 0;
-        while connected < count {
-            let wave = CONNECTING_MAX.min(count - connected);
+    let connect_all = async |mut left: usize| {
+        while left > 0 {
+            let wave = CONNECTING_MAX.min(left);
             let streams = futures_util::future::try_join_all((0..wave).map(|_| connect(address, &token))).await?;
-            connected += wave;
+            left -= wave;
             for stream in streams {
                 tokio::spawn(count_marks(stream, Arc::clone(&received)));
             }
         }
         anyhow::Ok(())
-    })?;
+    };
+    runtime.block_on(connect_all(count / 2))?;
+    say("half")?;
+    std::io::stdin().read_line(&mut String::new())?;
+    runtime.block_on(connect_all(count - count / 2))?;
     say("ready")?;
     for_each_line(|line| {
         let wanted: usize = line.strip_prefix("await ").context("await N")?.parse()?;

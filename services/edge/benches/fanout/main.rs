@@ -27,6 +27,8 @@ const LONE_MESSAGES: usize = 150;
 const BURSTS: usize = 150;
 /// Messages in one burst.
 const BURST: usize = 16;
+/// Until a server that has nothing to do holds what it keeps.
+const SETTLE: Duration = Duration::from_secs(1);
 /// Longest wait for any one step.
 const STEP: Duration = Duration::from_secs(60);
 
@@ -47,7 +49,12 @@ fn main() -> anyhow::Result<()> {
 struct Cost {
     lone_us: f64,
     burst_us: f64,
+    /// Before any client came.
+    empty_bytes: f64,
+    /// Of all connections, with what handshakes leave behind.
     idle_bytes: f64,
+    /// Of the second half alone: what one more connection costs.
+    further_bytes: f64,
 }
 
 fn compare(connections: usize) -> anyhow::Result<()> {
@@ -58,18 +65,27 @@ fn compare(connections: usize) -> anyhow::Result<()> {
     let line = |what: &str, raw: f64, edge: f64| println!("{what:<34}{raw:>12.2}{edge:>12.2}{:>9.2}", edge / raw);
     line("CPU us a delivery, one at a time", raw.lone_us, edge.lone_us);
     line(&format!("CPU us a delivery, bursts of {BURST}"), raw.burst_us, edge.burst_us);
-    println!("{:<34}{:>12.0}{:>12.0}", "anonymous memory a connection, B", raw.idle_bytes, edge.idle_bytes);
+    let bytes = |what: &str, raw: f64, edge: f64| println!("{what:<34}{raw:>12.0}{edge:>12.0}");
+    bytes("anonymous memory when empty, B", raw.empty_bytes, edge.empty_bytes);
+    bytes("more for each connection, B", raw.idle_bytes, edge.idle_bytes);
+    bytes("for each of the second half, B", raw.further_bytes, edge.further_bytes);
     Ok(())
 }
 
 fn measure(role: &str, connections: usize) -> anyhow::Result<Cost> {
     let mut server = Child::start(&[role])?;
     let address = server.expect("listening ", STEP)?;
+    // It listens before its shards run: what they need is not the connections'.
+    std::thread::sleep(SETTLE);
     let empty = server.usage()?;
     let mut clients = Child::start(&["clients", &address, &connections.to_string()])?;
-    clients.expect("ready", STEP)?;
+    clients.expect("half", STEP)?;
     // Connected and subscribed: let the last handshakes' buffers go before weighing.
-    std::thread::sleep(Duration::from_secs(1));
+    std::thread::sleep(SETTLE);
+    let half = server.usage()?;
+    clients.tell("go on")?;
+    clients.expect("ready", STEP)?;
+    std::thread::sleep(SETTLE);
     let idle = server.usage()?;
     let mut received = 0;
     let mut round = |messages: usize, bursts: usize| -> anyhow::Result<f64> {
@@ -85,8 +101,10 @@ fn measure(role: &str, connections: usize) -> anyhow::Result<Cost> {
     round(1, 10)?;
     let lone_us = round(1, LONE_MESSAGES)?;
     let burst_us = round(BURST, BURSTS)?;
-    let idle_bytes = (idle.anonymous_bytes as f64 - empty.anonymous_bytes as f64) / connections as f64;
-    Ok(Cost { lone_us, burst_us, idle_bytes })
+    let grown = |from: &Usage, to: &Usage| to.anonymous_bytes as f64 - from.anonymous_bytes as f64;
+    let idle_bytes = grown(&empty, &idle) / connections as f64;
+    let further_bytes = grown(&half, &idle) / (connections - connections / 2) as f64;
+    Ok(Cost { lone_us, burst_us, empty_bytes: empty.anonymous_bytes as f64, idle_bytes, further_bytes })
 }
 
 fn cpu_us(from: &Usage, to: &Usage) -> f64 {

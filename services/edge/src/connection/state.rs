@@ -168,7 +168,8 @@ impl State {
         let mut effects = Effects::new();
         match command {
             Command::Ping => effects.push(Effect::Reply(Event::Pong { id, time_ms: context.now_ms })),
-            Command::Heartbeat => {}
+            Command::Heartbeat => effects.push(Effect::Reply(Event::Heartbeat { time_ms: context.now_ms })),
+            // `resume` needs no answer: positions say where a client stands.
             Command::Connect { token, .. } => effects.push(self.on_connect(id, token)),
             command => match &self.identity {
                 Some(identity) => self.on_command(id, command, identity, context, is_subscribed, &mut effects),

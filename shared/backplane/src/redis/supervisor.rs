@@ -73,6 +73,10 @@ pub(super) async fn supervise(core: Arc<Core>, report: impl Fn(Option<BackplaneE
             Some(ended) = posts.tasks.join_next() => {
                 if let Ok((address, end)) = ended {
                     posts.on_end(&core, &address, &end);
+                    // It worked until it was cut: what is published meanwhile may be trimmed before a long pause is over.
+                    if matches!(end, IntakeEnd::Closed) {
+                        backoff.restart();
+                    }
                 }
                 backoff.pause().await;
             }
@@ -162,9 +166,14 @@ struct Backoff {
 }
 
 impl Backoff {
+    /// The next pause is short again.
+    fn restart(&mut self) {
+        self.bound = BACKOFF_MIN;
+    }
+
     async fn pause(&mut self) {
         if self.last.is_none_or(|last| last.elapsed() > CALM) {
-            self.bound = BACKOFF_MIN;
+            self.restart();
         }
         tokio::time::sleep(self.bound.mul_f64(rand::random())).await;
         self.bound = (self.bound * 2).min(BACKOFF_MAX);
