@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -13,11 +14,16 @@ use futures_util::future::join_all;
 use prometheus_client::registry::Registry;
 use tickwire_auth::{Identity, Revocations, Verifier};
 use tickwire_backplane::{Backplane, Control, NodeReport, REPORT_CHANNELS_MAX};
-use tickwire_protocol::{ChannelName, UserId, namespace::Namespaces, time::now_ms};
+use tickwire_protocol::{ChannelName, ErrorCode, UserId, namespace::Namespaces, time::now_ms};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, EdgeError, counted::Counted, limits::Limits, metrics::Metrics};
+use crate::{
+    Config, EdgeError,
+    counted::Counted,
+    limits::Limits,
+    metrics::{Metrics, reason},
+};
 
 /// Orders that may wait for one shard.
 const ORDERS_MAX: usize = 1_024;
@@ -142,6 +148,23 @@ impl Node {
     /// How often something was newly revoked: who was connected at an earlier revision must be checked.
     pub(crate) fn revision(&self) -> u64 {
         self.revision.load(Ordering::Acquire)
+    }
+
+    /// Counts a refused token against `peer`; one failure too many bans the address, here and on every other node. Call it on
+    /// a shard.
+    pub(crate) fn count_refused_token(self: &Arc<Self>, peer: IpAddr, code: ErrorCode) {
+        self.metrics.auth_failures.get_or_create(&reason(code.as_str())).inc();
+        if code != ErrorCode::Unauthenticated {
+            return;
+        }
+        let Some(ban) = self.limits.auth_failed(peer) else { return };
+        tracing::warn!(%peer, "too many failed authentications: the address is banned");
+        let node = Arc::clone(self);
+        tokio::task::spawn_local(async move {
+            if let Err(error) = node.backplane.control(ban).await {
+                tracing::warn!(%error, "the other nodes were not told of a ban");
+            }
+        });
     }
 
     /// Carries out a control as it comes. An order to shards waits for room in their mailboxes.

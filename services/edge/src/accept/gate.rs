@@ -139,18 +139,7 @@ pub(crate) async fn authenticate(node: &Arc<Node>, peer: IpAddr, token: &str) ->
         Err(error) => error,
     };
     let code = error.code();
-    node.metrics.auth_failures.get_or_create(&reason(code.as_str())).inc();
-    if code == ErrorCode::Unauthenticated
-        && let Some(ban) = node.limits.auth_failed(peer)
-    {
-        tracing::warn!(%peer, "too many failed authentications: the address is banned");
-        let node = Arc::clone(node);
-        tokio::task::spawn_local(async move {
-            if let Err(error) = node.backplane.control(ban).await {
-                tracing::warn!(%error, "the other nodes were not told of a ban");
-            }
-        });
-    }
+    node.count_refused_token(peer, code);
     Err(Refusal { code, message: error.to_string(), retry_after: None })
 }
 

@@ -169,19 +169,9 @@ impl Shard {
 
     fn not_authenticated(&self, id: ConnectionId, request: Option<i64>, error: &AuthError, refresh: bool) {
         let code = error.code();
-        self.node.metrics.auth_failures.get_or_create(&reason(failure(code))).inc();
         let event = state::error(request, code, &error.to_string(), None);
         let Some(peer) = self.hub.borrow_mut().connection(id).map(|connection| connection.peer) else { return };
-        if code == ErrorCode::Unauthenticated
-            && let Some(ban) = self.node.limits.auth_failed(peer)
-        {
-            let node = std::sync::Arc::clone(&self.node);
-            tokio::task::spawn_local(async move {
-                if let Err(error) = node.backplane.control(ban).await {
-                    tracing::warn!(%error, "other nodes could not be told of a ban");
-                }
-            });
-        }
+        self.node.count_refused_token(peer, code);
         // A live connection keeps the token it has; it ends with it.
         if refresh || code.is_retryable() {
             self.reply(id, &event);
@@ -318,13 +308,5 @@ impl Shard {
         let code = if error.is_retryable() { ErrorCode::Unavailable } else { ErrorCode::Internal };
         tracing::warn!(%error, "a client's command failed");
         state::error(request, code, "this cannot be done at the moment: try again", channel.map(ChannelName::as_str))
-    }
-}
-
-const fn failure(code: ErrorCode) -> &'static str {
-    match code {
-        ErrorCode::TokenExpired => "expired",
-        ErrorCode::Unavailable => "keys_unavailable",
-        _ => "refused",
     }
 }
