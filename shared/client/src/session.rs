@@ -1,13 +1,15 @@
 //! The client's protocol without I/O: `(now, input) → effects`.
 //!
 //! Invariants:
-//! - One link at a time. Whatever ends it, [`Session`] decides alone whether, when and with which token the next is made.
+//! - One link serves, and a second one is made beside it only to leave a draining node (`handover`). Whatever ends a link,
+//!   [`Session`] decides alone whether, when and with which token the next is made.
 //! - A subscription outlives links: after every `connected` it is made again from its last position.
 //! - A call is answered exactly once: by the server, or by its deadline, or when the client stops. Calls are idempotent
 //!   (a publish always has a key), so they are sent again on every new link.
 //! - Events of a link that was given up are never seen: the shell drops it before it does anything else.
 
 mod calls;
+mod handover;
 mod link;
 mod subscriptions;
 
@@ -15,14 +17,14 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tickwire_protocol::{
-    ChannelName, CloseCode, Command, ErrorCode, Position, Request, SubscriptionRequest, codec::ServerEvent,
-    event::Connected,
+    ChannelName, CloseCode, Command, ErrorCode, Request, SubscriptionRequest, codec::ServerEvent, event::Connected,
 };
 use tokio::time::Instant;
 
 use crate::{Backoff, ClientError, ConnectionState, DisconnectReason, SubscriptionEvent, TokenPlacement};
 use calls::Calls;
 pub(crate) use calls::{CallId, Reply};
+use handover::Successor;
 pub(crate) use link::{DialFailure, LinkEnd};
 use link::{Phase, Verdict};
 pub(crate) use subscriptions::SubscriptionId;
@@ -48,6 +50,15 @@ pub(crate) struct SessionOptions {
     pub(crate) calls_max: usize,
 }
 
+/// A place for a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// The one that serves.
+    Current,
+    /// Its successor, while a draining node is left.
+    Next,
+}
+
 /// What happened.
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -56,15 +67,15 @@ pub(crate) enum Input {
     /// The answer to [`Effect::FetchToken`]; `None`: none could be had.
     Token(Option<String>),
     /// The WebSocket is open.
-    Opened,
+    Opened(Line),
     /// It could not be opened.
-    DialFailed(DialFailure),
+    DialFailed(Line, DialFailure),
     /// The server said something.
-    Event(ServerEvent),
+    Event(Line, ServerEvent),
     /// Anything at all came, a ping for example.
-    SignOfLife,
+    SignOfLife(Line),
     /// The link is gone.
-    Ended(LinkEnd),
+    Ended(Line, LinkEnd),
     /// The program subscribes.
     Subscribe { id: SubscriptionId, request: SubscriptionRequest },
     /// The program dropped a subscription.
@@ -83,11 +94,13 @@ pub(crate) enum Effect {
     /// Get a token; answer with [`Input::Token`].
     FetchToken,
     /// Open a link to the n-th address.
-    Dial { url: usize, token: String },
+    Dial { line: Line, url: usize, token: String },
     /// Send these.
-    Send(Vec<Request>),
+    Send(Line, Vec<Request>),
     /// Close and forget the link, or the attempt to make one.
-    Drop { code: CloseCode },
+    Drop { line: Line, code: CloseCode },
+    /// What is on the next line, a link or an attempt, is on the current one from now on; that one is empty.
+    Promote,
     /// Hand to the subscription's consumer.
     Deliver { to: SubscriptionId, event: SubscriptionEvent },
     /// Answer a call.
@@ -101,6 +114,7 @@ pub(crate) struct Session {
     options: SessionOptions,
     rng: StdRng,
     phase: Phase,
+    successor: Option<Successor>,
     url: usize,
     /// Attempts since a link was steady.
     attempt: u32,
@@ -126,6 +140,7 @@ impl Session {
         Self {
             rng: StdRng::seed_from_u64(seed),
             phase: Phase::Idle,
+            successor: None,
             url: 0,
             attempt: 0,
             refused_tokens: 0,
@@ -162,7 +177,8 @@ impl Session {
             return None;
         }
         let retry = if self.phase.is_ready() { self.subscriptions.deadline() } else { None };
-        [self.phase.deadline(), self.refresh_at, retry, self.calls.deadline()].into_iter().flatten().min()
+        let successor = self.successor.as_ref().map(Successor::deadline);
+        [self.phase.deadline(), successor, self.refresh_at, retry, self.calls.deadline()].into_iter().flatten().min()
     }
 
     fn step(&mut self, now: Instant, input: Input) {
@@ -172,23 +188,29 @@ impl Session {
                 self.connect(now);
             }
             Input::Token(token) => self.take_token(now, token),
-            Input::Opened => self.greet(now),
-            Input::DialFailed(failure) if self.phase.has_link() => {
+            Input::Opened(Line::Current) => self.greet(now),
+            Input::Opened(Line::Next) => self.greet_next(now),
+            Input::DialFailed(Line::Current, failure) if self.phase.has_link() => {
                 self.judge(now, failure.verdict(), failure.retry_after);
             }
-            Input::Event(event) => {
+            Input::Event(Line::Current, event) => {
                 self.phase.heard(now);
                 self.take_event(now, event);
             }
-            Input::SignOfLife => self.phase.heard(now),
-            Input::Ended(end) if self.phase.has_link() => self.judge(now, end.verdict(), None),
-            Input::DialFailed(_) | Input::Ended(_) => {}
+            Input::Event(Line::Next, event) => self.take_next_event(now, event),
+            Input::SignOfLife(Line::Current) => self.phase.heard(now),
+            Input::Ended(Line::Current, end) if self.phase.has_link() => self.lost(now, &end),
+            Input::DialFailed(Line::Next, _) | Input::Ended(Line::Next, _) => self.abandon_handover(now),
+            Input::DialFailed(Line::Current, _) | Input::Ended(Line::Current, _) | Input::SignOfLife(Line::Next) => {}
             Input::Subscribe { id, request } => self.subscribe(now, id, request),
-            Input::Unsubscribe { id } => self.unsubscribe(id),
+            Input::Unsubscribe { id } => {
+                self.unsubscribe(id);
+                self.finish_handover(now);
+            }
             Input::Call { id, command } => self.call(now, id, command),
             Input::Timer => self.tick(now),
             Input::Stop => {
-                self.effects.push(Effect::Drop { code: CloseCode::Normal });
+                self.effects.push(Effect::Drop { line: Line::Current, code: CloseCode::Normal });
                 self.stop(DisconnectReason::ClosedHere);
             }
         }
@@ -206,25 +228,21 @@ impl Session {
             let due = self.subscriptions.due(now);
             self.join(now, &due);
         }
+        if self.successor.as_ref().is_some_and(|successor| successor.deadline() <= now) {
+            self.abandon_handover(now);
+        }
         if self.phase.deadline().is_none_or(|at| at > now) {
             return;
         }
         match self.phase {
             Phase::Waiting { .. } => self.connect(now),
-            // The server drains and its time has come: leave without waiting to be closed.
-            Phase::Ready { leave_at: Some(at), .. } if at <= now => {
-                self.effects.push(Effect::Drop { code: CloseCode::Normal });
-                self.advised = None;
-                let leaving = ConnectionState::Reconnecting { attempt: self.attempt, delay: Duration::ZERO };
-                self.effects.push(Effect::State(leaving));
-                self.next_url();
-                self.reset_link();
-                self.connect(now);
-            }
+            Phase::Ready { leave_at: Some(at), .. } if at <= now => self.begin_handover(now),
             // No answer to the dial, or nothing heard for two heartbeats: an open socket is not proof of life.
             Phase::Dialing { .. } | Phase::Greeting { .. } | Phase::Ready { .. } => {
-                self.effects.push(Effect::Drop { code: CloseCode::Timeout });
-                self.judge(now, Verdict::Retry, None);
+                self.effects.push(Effect::Drop { line: Line::Current, code: CloseCode::Timeout });
+                if !self.take_over(now) {
+                    self.judge(now, Verdict::Retry, None);
+                }
             }
             Phase::Idle | Phase::FetchingToken | Phase::Stopped(_) => {}
         }
@@ -233,7 +251,7 @@ impl Session {
     fn connect(&mut self, now: Instant) {
         if let Some(token) = &self.token {
             self.phase = Phase::Dialing { until: now + self.options.connect_timeout };
-            self.effects.push(Effect::Dial { url: self.url, token: token.clone() });
+            self.effects.push(Effect::Dial { line: Line::Current, url: self.url, token: token.clone() });
         } else {
             self.phase = Phase::FetchingToken;
             self.fetch_token();
@@ -273,9 +291,15 @@ impl Session {
             return;
         }
         self.phase = Phase::Greeting { until: now + self.options.connect_timeout };
+        self.introduce(Line::Current);
+    }
+
+    /// Sends the token, where it did not come with the upgrade.
+    fn introduce(&mut self, line: Line) {
         if self.options.token_placement == TokenPlacement::Frame {
             let command = Command::Connect { token: self.token.clone(), resume: self.resume.clone() };
-            self.send(command);
+            let id = Some(self.take_id());
+            self.effects.push(Effect::Send(line, vec![Request { id, command }]));
         }
     }
 
@@ -284,15 +308,18 @@ impl Session {
             ServerEvent::Connected(connected) => self.connected(now, *connected),
             ServerEvent::Subscribed(subscribed) => self.subscribed(*subscribed),
             ServerEvent::Unsubscribed { id: None, channel } => self.grant_ended(&channel, ClientError::GrantEnded),
+            // From here on its successor speaks for these channels.
+            ServerEvent::Message(message) if self.subscriptions.has_moved(&message.channel) => {}
+            ServerEvent::Presence { channel, .. } | ServerEvent::Reset { channel, .. }
+                if self.subscriptions.has_moved(&channel) => {}
             ServerEvent::Message(message) => self.message(now, *message),
-            ServerEvent::Presence { channel, joined, user } => {
-                self.deliver(&channel, SubscriptionEvent::Presence { user, joined });
-            }
-            ServerEvent::Reset { channel, position, reason } => self.reset(&channel, position, reason),
+            event @ (ServerEvent::Presence { .. } | ServerEvent::Reset { .. }) => self.take_channel_event(event),
             ServerEvent::Reconnect { after_ms, .. } => {
                 let at = now + Duration::from_millis(after_ms);
                 self.advised = Some(at);
-                self.phase.leave_at(at);
+                if self.successor.is_none() {
+                    self.phase.leave_at(Some(at));
+                }
             }
             ServerEvent::Refreshed { expires_at_ms, .. } => self.plan_refresh(now, Some(expires_at_ms)),
             ServerEvent::Error(error) => {
@@ -314,9 +341,13 @@ impl Session {
     }
 
     fn connected(&mut self, now: Instant, connected: Connected) {
-        if !matches!(self.phase, Phase::Greeting { .. }) {
-            return;
+        if matches!(self.phase, Phase::Greeting { .. }) {
+            self.be_ready(now, connected);
         }
+    }
+
+    /// The current line is authenticated: everything that is not on it yet is asked for.
+    fn be_ready(&mut self, now: Instant, connected: Connected) {
         self.phase = Phase::Ready {
             since: now,
             heard: now,
@@ -333,10 +364,10 @@ impl Session {
             connection_id: connected.connection_id,
             user: connected.user,
         }));
-        let all = self.subscriptions.all();
-        self.join(now, &all);
+        let waiting = self.subscriptions.waiting();
+        self.join(now, &waiting);
         for request in self.calls.unanswered() {
-            self.effects.push(Effect::Send(vec![request]));
+            self.effects.push(Effect::Send(Line::Current, vec![request]));
         }
     }
 
@@ -357,7 +388,7 @@ impl Session {
             return self.effects.push(Effect::Answer { to, result: Err(ClientError::TooManyCalls) });
         };
         if self.phase.is_ready() {
-            self.effects.push(Effect::Send(vec![request]));
+            self.effects.push(Effect::Send(Line::Current, vec![request]));
         }
     }
 
@@ -393,7 +424,7 @@ impl Session {
 
     fn send(&mut self, command: Command) {
         let id = Some(self.take_id());
-        self.effects.push(Effect::Send(vec![Request { id, command }]));
+        self.effects.push(Effect::Send(Line::Current, vec![Request { id, command }]));
     }
 
     fn take_id(&mut self) -> i64 {
@@ -402,10 +433,19 @@ impl Session {
         id
     }
 
-    fn reset(&mut self, channel: &ChannelName, position: Position, reason: String) {
-        if let Some(live) = self.subscriptions.live(channel) {
-            live.track.reset(position);
-            self.deliver(channel, SubscriptionEvent::Reset { position, reason });
+    /// What happens in a channel besides messages.
+    fn take_channel_event(&mut self, event: ServerEvent) {
+        match event {
+            ServerEvent::Presence { channel, joined, user } => {
+                self.deliver(&channel, SubscriptionEvent::Presence { user, joined });
+            }
+            ServerEvent::Reset { channel, position, reason } => {
+                if let Some(live) = self.subscriptions.live(&channel) {
+                    live.track.reset(position);
+                    self.deliver(&channel, SubscriptionEvent::Reset { position, reason });
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     ClientError, ClientOptions, ConnectionState, SubscriptionEvent, TokenSource,
     link::{Incoming, Link},
-    session::{CallId, DialFailure, Effect, Input, Reply, Session, SessionOptions, SubscriptionId},
+    session::{CallId, DialFailure, Effect, Input, Line, Reply, Session, SessionOptions, SubscriptionId},
 };
 
 /// What handles ask of the task.
@@ -35,8 +35,8 @@ pub(crate) struct Shell {
     session: Session,
     orders: mpsc::Receiver<Order>,
     state: watch::Sender<ConnectionState>,
-    link: Option<Link>,
-    dial: Option<Boxed<Result<Link, DialFailure>>>,
+    current: Place,
+    next: Place,
     token: Option<Boxed<Option<String>>>,
     consumers: HashMap<SubscriptionId, mpsc::Sender<SubscriptionEvent>>,
     replies: HashMap<CallId, oneshot::Sender<Result<Reply, ClientError>>>,
@@ -46,14 +46,25 @@ pub(crate) struct Shell {
     backlog: VecDeque<(SubscriptionId, SubscriptionEvent)>,
 }
 
+/// What is on a line: at most one of a link and an attempt to make one.
+#[derive(Default)]
+struct Place {
+    link: Option<Link>,
+    dial: Option<Boxed<Result<Link, DialFailure>>>,
+}
+
 /// One thing that happened.
 enum Happening {
     Order(Option<Order>),
     Token(Option<String>),
-    Dialed(Result<Link, DialFailure>),
-    Came(Incoming),
+    Line(Line, Progress),
     Room,
     Timer,
+}
+
+enum Progress {
+    Dialed(Result<Link, DialFailure>),
+    Came(Incoming),
 }
 
 /// What became of an event.
@@ -84,8 +95,8 @@ impl Shell {
             session: Session::new(session_options, seed),
             orders,
             state,
-            link: None,
-            dial: None,
+            current: Place::default(),
+            next: Place::default(),
             token: None,
             consumers: HashMap::new(),
             replies: HashMap::new(),
@@ -108,22 +119,24 @@ impl Shell {
                     self.token = None;
                     self.feed(Input::Token(token)).await;
                 }
-                Happening::Dialed(dialed) => {
-                    self.dial = None;
-                    match dialed {
-                        Ok(link) => {
-                            self.link = Some(link);
-                            self.feed(Input::Opened).await;
+                Happening::Line(line, Progress::Dialed(outcome)) => {
+                    self.place(line).dial = None;
+                    match outcome {
+                        Ok(opened) => {
+                            self.place(line).link = Some(opened);
+                            self.feed(Input::Opened(line)).await;
                         }
-                        Err(failure) => self.feed(Input::DialFailed(failure)).await,
+                        Err(failure) => {
+                            self.feed(Input::DialFailed(line, failure)).await;
+                        }
                     }
                 }
-                Happening::Came(incoming) => self.take(incoming).await,
+                Happening::Line(line, Progress::Came(incoming)) => self.take(line, incoming).await,
                 Happening::Room => self.flush().await,
                 Happening::Timer => {
                     // While a consumer holds the client up nothing is read, so silence says nothing about the server.
                     if !self.backlog.is_empty() {
-                        self.feed(Input::SignOfLife).await;
+                        self.feed(Input::SignOfLife(Line::Current)).await;
                     }
                     self.feed(Input::Timer).await;
                 }
@@ -139,9 +152,9 @@ impl Shell {
         tokio::select! {
             order = self.orders.recv() => Happening::Order(order),
             token = or_never(self.token.as_mut()) => Happening::Token(token),
-            dialed = or_never(self.dial.as_mut()) => Happening::Dialed(dialed),
             () = has_room(first_waiting), if !reads => Happening::Room,
-            incoming = read(self.link.as_mut()), if reads => Happening::Came(incoming),
+            progress = self.current.progress(reads) => Happening::Line(Line::Current, progress),
+            progress = self.next.progress(reads) => Happening::Line(Line::Next, progress),
             () = sleep_or_never(deadline) => Happening::Timer,
         }
     }
@@ -172,48 +185,68 @@ impl Shell {
         false
     }
 
-    async fn take(&mut self, incoming: Incoming) {
+    fn place(&mut self, line: Line) -> &mut Place {
+        match line {
+            Line::Current => &mut self.current,
+            Line::Next => &mut self.next,
+        }
+    }
+
+    async fn take(&mut self, line: Line, incoming: Incoming) {
         match incoming {
             Incoming::Events(events) => {
+                let mut line = line;
                 for event in events {
-                    self.feed(Input::Event(event)).await;
+                    if self.feed(Input::Event(line, event)).await {
+                        match line {
+                            // What is left in the frame is of a link that serves no more.
+                            Line::Current => return,
+                            Line::Next => line = Line::Current,
+                        }
+                    }
                 }
             }
-            Incoming::SignOfLife => self.feed(Input::SignOfLife).await,
+            Incoming::SignOfLife => {
+                self.feed(Input::SignOfLife(line)).await;
+            }
             Incoming::Ended(end) => {
-                self.link = None;
-                self.feed(Input::Ended(end)).await;
+                self.place(line).link = None;
+                self.feed(Input::Ended(line, end)).await;
             }
         }
     }
 
-    /// Gives the session an input and carries out what follows, which may be further inputs.
-    async fn feed(&mut self, input: Input) {
+    /// Gives the session an input and carries out what follows, which may be further inputs. True if the successor
+    /// took over.
+    async fn feed(&mut self, input: Input) -> bool {
         let mut inputs = VecDeque::from([input]);
+        let mut promoted = false;
         while let Some(input) = inputs.pop_front() {
             for effect in self.session.handle(Instant::now(), input) {
+                promoted |= matches!(effect, Effect::Promote);
                 if let Some(consequence) = self.carry_out(effect).await {
                     inputs.push_back(consequence);
                 }
             }
         }
+        promoted
     }
 
     async fn carry_out(&mut self, effect: Effect) -> Option<Input> {
         match effect {
             Effect::FetchToken => self.token = Some(self.fetch_token()),
-            Effect::Dial { url, token } => {
+            Effect::Dial { line, url, token } => {
                 let options = self.options.clone();
-                self.dial = Some(Box::pin(async move { Link::dial(&options, url, &token).await }));
+                self.place(line).dial = Some(Box::pin(async move { Link::dial(&options, url, &token).await }));
             }
-            Effect::Send(requests) => {
-                let end = self.link.as_mut()?.send(&requests).await.err()?;
-                self.link = None;
-                return Some(Input::Ended(end));
+            Effect::Send(line, requests) => {
+                let end = self.place(line).link.as_mut()?.send(&requests).await.err()?;
+                self.place(line).link = None;
+                return Some(Input::Ended(line, end));
             }
-            Effect::Drop { code } => {
-                self.dial = None;
-                if let Some(link) = self.link.take() {
+            Effect::Promote => self.current = std::mem::take(&mut self.next),
+            Effect::Drop { line, code } => {
+                if let Some(link) = std::mem::take(self.place(line)).link {
                     // In a task of its own: a dead link must not hold up the next one. It ends within a second.
                     tokio::spawn(link.close(code));
                 }
@@ -276,7 +309,9 @@ impl Shell {
             match self.hand_over(to, event) {
                 Handed::Taken => {}
                 Handed::Full(event) => return self.backlog.push_front((to, event)),
-                Handed::Gone => self.feed(Input::Unsubscribe { id: to }).await,
+                Handed::Gone => {
+                    self.feed(Input::Unsubscribe { id: to }).await;
+                }
             }
         }
     }
@@ -316,10 +351,14 @@ async fn or_never<T>(future: Option<&mut Boxed<T>>) -> T {
     }
 }
 
-async fn read(link: Option<&mut Link>) -> Incoming {
-    match link {
-        Some(link) => link.next().await,
-        None => pending().await,
+impl Place {
+    /// The next thing that happens here; never, where nothing is, or nothing may be read. Cancel-safe.
+    async fn progress(&mut self, reads: bool) -> Progress {
+        match self {
+            Self { dial: Some(dial), .. } => Progress::Dialed(dial.await),
+            Self { link: Some(link), .. } if reads => Progress::Came(link.next().await),
+            _ => pending().await,
+        }
     }
 }
 

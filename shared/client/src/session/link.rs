@@ -6,7 +6,7 @@ use rand::RngExt;
 use tickwire_protocol::CloseCode;
 use tokio::time::Instant;
 
-use super::{Effect, REFUSED_TOKENS_MAX, STEADY_AFTER, Session};
+use super::{Effect, Line, REFUSED_TOKENS_MAX, STEADY_AFTER, Session};
 use crate::{ClientError, ConnectionState, DisconnectReason};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,9 +61,9 @@ impl Phase {
         }
     }
 
-    pub(super) fn leave_at(&mut self, at: Instant) {
+    pub(super) fn leave_at(&mut self, at: Option<Instant>) {
         if let Self::Ready { leave_at, .. } = self {
-            *leave_at = Some(at);
+            *leave_at = at;
         }
     }
 }
@@ -120,6 +120,14 @@ impl DialFailure {
 }
 
 impl Session {
+    /// The current link is gone: its successor takes over if there is one, unless the server said never to come back.
+    pub(super) fn lost(&mut self, now: Instant, end: &LinkEnd) {
+        let verdict = end.verdict();
+        if verdict != Verdict::Retry || !self.take_over(now) {
+            self.judge(now, verdict, None);
+        }
+    }
+
     /// Goes on after a link or an attempt ended.
     pub(super) fn judge(&mut self, now: Instant, verdict: Verdict, advised: Option<Duration>) {
         if let Phase::Ready { since, .. } = self.phase
@@ -161,12 +169,18 @@ impl Session {
     pub(super) fn reset_link(&mut self) {
         self.refresh_at = None;
         self.server_clock = None;
+        if self.successor.take().is_some() {
+            self.effects.push(Effect::Drop { line: Line::Next, code: CloseCode::Normal });
+        }
         self.subscriptions.link_lost();
     }
 
     /// Ends everything for good.
     pub(super) fn stop(&mut self, reason: DisconnectReason) {
         self.phase = Phase::Stopped(reason.clone());
+        if self.successor.take().is_some() {
+            self.effects.push(Effect::Drop { line: Line::Next, code: CloseCode::Normal });
+        }
         for to in self.calls.drain() {
             let result = Err(ClientError::Disconnected(reason.clone()));
             self.effects.push(Effect::Answer { to, result });

@@ -9,7 +9,7 @@ use tickwire_protocol::{
 };
 use tokio::time::Instant;
 
-use super::{Effect, Session};
+use super::{Effect, Line, Session};
 use crate::{
     ClientError, Delivery, SubscriptionEvent,
     track::{Track, Verdict},
@@ -34,7 +34,10 @@ pub(super) struct Subscriptions {
 pub(super) struct Subscribed {
     id: SubscriptionId,
     request: SubscriptionRequest,
+    /// On the link that serves.
     stage: Stage,
+    /// On its successor, during a handover.
+    next: Stage,
     pub(super) track: Track,
     /// The consumer has been told of the first `subscribed`.
     announced: bool,
@@ -54,12 +57,47 @@ enum Stage {
 }
 
 impl Subscriptions {
-    pub(super) fn all(&self) -> Vec<ChannelName> {
-        self.by_channel.keys().cloned().collect()
+    /// Channels that no request was made for.
+    pub(super) fn waiting(&self) -> Vec<ChannelName> {
+        let waiting = self.by_channel.iter().filter(|(_, subscribed)| subscribed.stage == Stage::Waiting);
+        waiting.map(|(channel, _)| channel.clone()).collect()
     }
 
+    /// The subscription if it stands, on whichever line.
     pub(super) fn live(&mut self, channel: &ChannelName) -> Option<&mut Subscribed> {
-        self.by_channel.get_mut(channel).filter(|subscribed| subscribed.stage == Stage::Live)
+        let stands = |subscribed: &&mut Subscribed| Stage::Live == subscribed.stage || Stage::Live == subscribed.next;
+        self.by_channel.get_mut(channel).filter(stands)
+    }
+
+    /// The successor serves the channel already.
+    pub(super) fn has_moved(&self, channel: &ChannelName) -> bool {
+        self.by_channel.get(channel).is_some_and(|subscribed| subscribed.next == Stage::Live)
+    }
+
+    /// The successor still owes an answer.
+    pub(super) fn are_moving(&self) -> bool {
+        self.by_channel.values().any(|subscribed| matches!(subscribed.next, Stage::Joining(_)))
+    }
+
+    /// What stands on the successor is what stands.
+    pub(super) fn take_over(&mut self) {
+        self.retries.clear();
+        for subscribed in self.by_channel.values_mut() {
+            subscribed.stage = std::mem::replace(&mut subscribed.next, Stage::Waiting);
+            subscribed.retry_at = None;
+        }
+    }
+
+    /// The successor is gone: the channels that it served alone.
+    pub(super) fn stay(&mut self) -> Vec<ChannelName> {
+        let mut moved = Vec::new();
+        for (channel, subscribed) in &mut self.by_channel {
+            if std::mem::replace(&mut subscribed.next, Stage::Waiting) == Stage::Live {
+                subscribed.stage = Stage::Waiting;
+                moved.push(channel.clone());
+            }
+        }
+        moved
     }
 
     pub(super) fn get(&mut self, channel: &ChannelName) -> Option<&mut Subscribed> {
@@ -87,6 +125,7 @@ impl Subscriptions {
         self.retries.clear();
         for subscribed in self.by_channel.values_mut() {
             subscribed.stage = Stage::Waiting;
+            subscribed.next = Stage::Waiting;
             subscribed.retry_at = None;
         }
     }
@@ -116,6 +155,13 @@ impl Subscriptions {
     }
 }
 
+impl Subscribed {
+    /// What to ask for, so that it goes on where it stands.
+    fn resumed(&self) -> SubscriptionRequest {
+        SubscriptionRequest { since: self.track.since(), ..self.request.clone() }
+    }
+}
+
 impl Session {
     pub(super) fn subscribe(&mut self, now: Instant, id: SubscriptionId, request: SubscriptionRequest) {
         let channel = request.channel.clone();
@@ -123,8 +169,16 @@ impl Session {
             return self.end_subscription(id, ClientError::AlreadySubscribed(channel));
         }
         let track = Track::new(request.since, request.filter.is_some());
-        let subscribed =
-            Subscribed { id, request, stage: Stage::Waiting, track, announced: false, refusals: 0, retry_at: None };
+        let subscribed = Subscribed {
+            id,
+            request,
+            stage: Stage::Waiting,
+            next: Stage::Waiting,
+            track,
+            announced: false,
+            refusals: 0,
+            retry_at: None,
+        };
         self.subscriptions.by_id.insert(id, channel.clone());
         self.subscriptions.by_channel.insert(channel.clone(), subscribed);
         if self.phase.is_ready() {
@@ -134,10 +188,18 @@ impl Session {
 
     pub(super) fn unsubscribe(&mut self, id: SubscriptionId) {
         let Some(channel) = self.subscriptions.by_id.get(&id).cloned() else { return };
-        let left = self.subscriptions.remove(&channel);
-        if left.is_some_and(|left| left.stage != Stage::Waiting) {
-            self.send(Command::Unsubscribe { channels: vec![Ok(channel)] });
+        let Some(left) = self.subscriptions.remove(&channel) else { return };
+        for (line, stage) in [(Line::Current, left.stage), (Line::Next, left.next)] {
+            if stage != Stage::Waiting {
+                self.leave(line, vec![channel.clone()]);
+            }
         }
+    }
+
+    pub(super) fn leave(&mut self, line: Line, channels: Vec<ChannelName>) {
+        let command = Command::Unsubscribe { channels: channels.into_iter().map(Ok).collect() };
+        let id = Some(self.take_id());
+        self.effects.push(Effect::Send(line, vec![Request { id, command }]));
     }
 
     /// Asks for `channels`, each from where it stands.
@@ -149,17 +211,60 @@ impl Session {
             for channel in channels {
                 let Some(subscribed) = self.subscriptions.by_channel.get_mut(channel) else { continue };
                 if matches!(subscribed.stage, Stage::Joining(_)) {
-                    unanswered.push(Ok(channel.clone()));
+                    unanswered.push(channel.clone());
                 }
                 subscribed.stage = Stage::Joining(id);
-                entries.push(Ok(SubscriptionRequest { since: subscribed.track.since(), ..subscribed.request.clone() }));
+                entries.push(Ok(subscribed.resumed()));
                 self.subscriptions.retry(channel, Some(now + self.options.call_timeout));
             }
             if !unanswered.is_empty() {
-                self.send(Command::Unsubscribe { channels: unanswered });
+                self.leave(Line::Current, unanswered);
             }
             let request = Request { id: Some(id), command: Command::Subscribe { channels: entries } };
-            self.effects.push(Effect::Send(vec![request]));
+            self.effects.push(Effect::Send(Line::Current, vec![request]));
+        }
+    }
+
+    /// Asks the successor for what stands on the link that serves.
+    pub(super) fn join_next(&mut self) {
+        let standing = self.subscriptions.by_channel.iter().filter(|(_, subscribed)| subscribed.stage == Stage::Live);
+        let standing: Vec<ChannelName> = standing.map(|(channel, _)| channel.clone()).collect();
+        for channels in standing.chunks(CHANNELS_PER_REQUEST) {
+            let id = self.take_id();
+            let mut entries = Vec::with_capacity(channels.len());
+            for channel in channels {
+                let Some(subscribed) = self.subscriptions.by_channel.get_mut(channel) else { continue };
+                subscribed.next = Stage::Joining(id);
+                entries.push(Ok(subscribed.resumed()));
+            }
+            let request = Request { id: Some(id), command: Command::Subscribe { channels: entries } };
+            self.effects.push(Effect::Send(Line::Next, vec![request]));
+        }
+    }
+
+    /// The successor serves a channel from now on. Its consumer hears of it only if something is missing: for it the
+    /// subscription was never broken.
+    pub(super) fn moved(&mut self, event: ServerSubscribed) {
+        let channel = event.channel.clone();
+        let Some(subscribed) = self.subscriptions.get(&channel) else { return };
+        if event.id.is_none_or(|id| subscribed.next != Stage::Joining(id)) {
+            return;
+        }
+        subscribed.next = Stage::Live;
+        let to = subscribed.id;
+        let (position, complete) = (event.position, event.recovered || !event.class.is_lossless());
+        let fresh = subscribed.track.joined(event);
+        if !complete {
+            let event = SubscriptionEvent::Recovered { complete, position };
+            self.effects.push(Effect::Deliver { to, event });
+        }
+        self.deliver_recovered(to, fresh);
+    }
+
+    fn deliver_recovered(&mut self, to: SubscriptionId, messages: Vec<Message>) {
+        for message in messages {
+            let event = SubscriptionEvent::Message(Delivery { message, recovered: true });
+            self.effects.push(Effect::Deliver { to, event });
         }
     }
 
@@ -184,14 +289,25 @@ impl Session {
         };
         self.subscriptions.retry(&channel, None);
         self.effects.push(Effect::Deliver { to, event });
-        for message in fresh {
-            let event = SubscriptionEvent::Message(Delivery { message, recovered: true });
-            self.effects.push(Effect::Deliver { to, event });
-        }
+        self.deliver_recovered(to, fresh);
     }
 
     pub(super) fn message(&mut self, now: Instant, message: Message) {
-        let Some(subscribed) = self.subscriptions.live(&message.channel) else { return };
+        let (channel, position) = (message.channel.clone(), message.position);
+        if self.take_message(message) {
+            return;
+        }
+        tracing::warn!(%channel, ?position, "a gap: subscribing again");
+        if let Some(subscribed) = self.subscriptions.get(&channel) {
+            subscribed.stage = Stage::Waiting;
+        }
+        self.leave(Line::Current, vec![channel.clone()]);
+        self.join(now, &[channel]);
+    }
+
+    /// Delivers what is new; false if messages before this one never came.
+    pub(super) fn take_message(&mut self, message: Message) -> bool {
+        let Some(subscribed) = self.subscriptions.live(&message.channel) else { return true };
         let to = subscribed.id;
         match subscribed.track.live(&message) {
             Verdict::Deliver => {
@@ -199,13 +315,9 @@ impl Session {
                 self.effects.push(Effect::Deliver { to, event });
             }
             Verdict::Duplicate => {}
-            Verdict::Gap => {
-                tracing::warn!(channel = %message.channel, position = ?message.position, "a gap: subscribing again");
-                subscribed.stage = Stage::Waiting;
-                self.send(Command::Unsubscribe { channels: vec![Ok(message.channel.clone())] });
-                self.join(now, &[message.channel]);
-            }
+            Verdict::Gap => return false,
         }
+        true
     }
 
     /// An `error` to a subscribe; false if `id` was none.

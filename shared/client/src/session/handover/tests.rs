@@ -1,0 +1,179 @@
+use std::time::Duration;
+
+use tickwire_protocol::{ErrorCode, Position, SubscriptionRequest, codec::ServerEvent};
+
+use crate::session::{
+    DialFailure, Effect, Input, Line, LinkEnd, SubscriptionId,
+    tests::{Bench, asked, asked_on, connected, live, message, offsets, refused, subscribed},
+};
+
+/// `input` as it comes over the successor.
+fn next(input: Input) -> Input {
+    match input {
+        Input::Event(_, event) => Input::Event(Line::Next, event),
+        other => other,
+    }
+}
+
+fn reconnect(after_ms: u64) -> Input {
+    Input::Event(Line::Current, ServerEvent::Reconnect { reason: "draining".into(), after_ms })
+}
+
+fn is_promoted(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Promote))
+}
+
+fn drops(effects: &[Effect], line: Line) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Drop { line: dropped, .. } if *dropped == line))
+}
+
+/// Live at offset 4, told to leave, and the successor asked to serve the channel; gives the request's id.
+fn joining() -> (Bench, i64) {
+    let mut bench = Bench::subscribed_at(4);
+    bench.give(reconnect(1_830));
+    let from = bench.now;
+    let effects = bench.wait();
+    assert_eq!(bench.now - from, Duration::from_millis(1_830));
+    assert!(matches!(effects[..], [Effect::Dial { line: Line::Next, url: 1, .. }]), "{effects:?}");
+    assert!(bench.give(Input::Opened(Line::Next)).is_empty());
+    let (id, since) = asked_on(Line::Next, &bench.give(next(connected(None))));
+    assert_eq!(since, Some(Position::new(1, 4)));
+    (bench, id)
+}
+
+#[test]
+fn the_old_link_serves_until_its_successor_has_recovered() {
+    let (mut bench, id) = joining();
+    assert_eq!(offsets(&bench.give(live(5))), [5]);
+    let effects = bench.give(next(subscribed(id, 6, true, vec![message(5), message(6)])));
+    assert_eq!(offsets(&effects), [6]);
+    assert!(drops(&effects, Line::Current) && is_promoted(&effects), "{effects:?}");
+    assert!(
+        !effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Deliver { event: crate::SubscriptionEvent::Recovered { .. }, .. })),
+        "for its consumer nothing was broken: {effects:?}"
+    );
+    assert_eq!(offsets(&bench.give(live(7))), [7], "what was next is current");
+}
+
+#[test]
+fn a_channel_that_has_moved_is_heard_on_the_successor_alone() {
+    let mut bench = Bench::subscribed_at(4);
+    let other = tickwire_protocol::ChannelName::new("session:43").unwrap();
+    let request = SubscriptionRequest::new(other.clone());
+    let (second, _) = asked(&bench.give(Input::Subscribe { id: SubscriptionId(2), request }));
+    let answer = |id: i64| match subscribed(id, 9, true, vec![]) {
+        Input::Event(line, ServerEvent::Subscribed(mut subscribed)) => {
+            subscribed.channel = other.clone();
+            Input::Event(line, ServerEvent::Subscribed(subscribed))
+        }
+        input => input,
+    };
+    bench.give(answer(second));
+    bench.give(reconnect(0));
+    bench.wait();
+    bench.give(Input::Opened(Line::Next));
+    let (id, _) = asked_on(Line::Next, &bench.give(next(connected(None))));
+    assert!(!is_promoted(&bench.give(next(subscribed(id, 4, true, vec![])))), "one channel is still to move");
+    assert_eq!(offsets(&bench.give(next(live(5)))), [5]);
+    assert_eq!(offsets(&bench.give(live(6))), [] as [u64; 0], "the old link speaks for it no more");
+    assert_eq!(offsets(&bench.give(next(live(6)))), [6]);
+    assert!(is_promoted(&bench.give(next(answer(id)))));
+}
+
+#[test]
+fn a_successor_that_fails_leaves_everything_on_the_old_link_and_is_tried_again() {
+    for failure in [
+        Input::DialFailed(Line::Next, DialFailure { status: Some(503), retry_after: None }),
+        Input::Ended(Line::Next, LinkEnd { code: Some(1001), reason: String::new() }),
+        next(refused(None, ErrorCode::Unavailable, None)),
+    ] {
+        let mut bench = Bench::subscribed_at(4);
+        bench.give(reconnect(0));
+        bench.wait();
+        bench.give(Input::Opened(Line::Next));
+        assert!(drops(&bench.give(failure), Line::Next));
+        assert_eq!(offsets(&bench.give(live(5))), [5]);
+        assert!(matches!(bench.wait()[..], [Effect::Dial { line: Line::Next, url: 0, .. }]), "tried again");
+    }
+}
+
+#[test]
+fn a_successor_that_dies_after_a_channel_moved_gives_it_back_from_its_position() {
+    let mut bench = Bench::subscribed_at(4);
+    let request = SubscriptionRequest::new(tickwire_protocol::ChannelName::new("session:43").unwrap());
+    let (_, _) = asked(&bench.give(Input::Subscribe { id: SubscriptionId(2), request }));
+    bench.give(reconnect(0));
+    bench.wait();
+    bench.give(Input::Opened(Line::Next));
+    let (id, _) = asked_on(Line::Next, &bench.give(next(connected(None))));
+    // The second channel never stood on the old link, so it joins the successor only after it took over.
+    let effects = bench.give(next(subscribed(id, 4, true, vec![])));
+    assert!(is_promoted(&effects));
+    let (_, since) = asked(&effects);
+    assert_eq!(since, None);
+
+    let (mut bench, id) = two_standing();
+    bench.give(next(subscribed(id, 4, true, vec![])));
+    bench.give(live(5));
+    let effects = bench.give(Input::Ended(Line::Next, LinkEnd { code: None, reason: String::new() }));
+    let (again, since) = asked(&effects);
+    assert_eq!(since, Some(Position::new(1, 4)), "the 5 was not heard on the old link");
+    assert_eq!(offsets(&bench.give(subscribed(again, 5, true, vec![message(5)]))), [5]);
+}
+
+/// Two channels stand, and the successor was asked for both; gives that request's id.
+fn two_standing() -> (Bench, i64) {
+    let mut bench = Bench::subscribed_at(4);
+    let other = tickwire_protocol::ChannelName::new("session:43").unwrap();
+    let request = SubscriptionRequest::new(other.clone());
+    let (second, _) = asked(&bench.give(Input::Subscribe { id: SubscriptionId(2), request }));
+    if let Input::Event(line, ServerEvent::Subscribed(mut subscribed)) = subscribed(second, 9, true, vec![]) {
+        subscribed.channel = other;
+        bench.give(Input::Event(line, ServerEvent::Subscribed(subscribed)));
+    }
+    bench.give(reconnect(0));
+    bench.wait();
+    bench.give(Input::Opened(Line::Next));
+    let (id, _) = asked_on(Line::Next, &bench.give(next(connected(None))));
+    (bench, id)
+}
+
+#[test]
+fn the_old_link_may_end_first() {
+    // Before the successor is open, while it greets, and while channels move.
+    let ended = || Input::Ended(Line::Current, LinkEnd { code: Some(1001), reason: String::new() });
+    let mut bench = Bench::subscribed_at(4);
+    bench.give(reconnect(0));
+    bench.wait();
+    assert!(is_promoted(&bench.give(ended())));
+    bench.give(Input::Opened(Line::Current));
+    let (id, since) = asked(&bench.give(connected(None)));
+    assert_eq!(since, Some(Position::new(1, 4)));
+    assert_eq!(offsets(&bench.give(subscribed(id, 5, true, vec![message(5)]))), [5]);
+
+    let (mut bench, id) = joining();
+    assert!(is_promoted(&bench.give(ended())));
+    assert_eq!(offsets(&bench.give(live(5))), [] as [u64; 0], "not before the channel stands");
+    assert_eq!(offsets(&bench.give(subscribed(id, 5, true, vec![message(5)]))), [5]);
+}
+
+#[test]
+fn a_successor_that_hangs_is_given_up_at_its_deadline() {
+    let (mut bench, _) = joining();
+    let from = bench.now;
+    let effects = bench.wait();
+    assert!(bench.now - from <= Duration::from_secs(10));
+    assert!(drops(&effects, Line::Next), "{effects:?}");
+    assert_eq!(offsets(&bench.give(live(5))), [5]);
+}
+
+#[test]
+fn a_blocked_user_is_not_carried_over() {
+    let (mut bench, _) = joining();
+    let blocked = LinkEnd { code: Some(4403), reason: String::new() };
+    let effects = bench.give(Input::Ended(Line::Current, blocked));
+    assert!(drops(&effects, Line::Next) && !is_promoted(&effects), "{effects:?}");
+    assert_eq!(bench.session.deadline(), None);
+}
