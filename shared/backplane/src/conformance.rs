@@ -69,6 +69,7 @@ macro_rules! conformance_tests {
             cluster::a_momentary_order_is_not_kept,
             cluster::a_sticky_order_is_kept_until_it_expires,
             cluster::a_silent_nodes_users_are_gone,
+            cluster::presence_of_a_crowd_is_counted_and_ends_with_its_node,
             cluster::an_order_reaches_every_subscriber,
             cluster::connections_of_a_user_on_one_node_count_once,
             cluster::preferences_are_merged_for_all_nodes,

@@ -270,7 +270,7 @@ pub struct PresenceChange {
 /// Who is in a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Presence {
-    /// Distinct users, sorted, at most [`PRESENCE_USERS_MAX`].
+    /// Distinct users, sorted; of more than [`PRESENCE_USERS_MAX`], that many.
     pub users: Vec<UserId>,
     /// All distinct users.
     pub count: u64,
@@ -278,6 +278,10 @@ pub struct Presence {
 
 /// Users one presence call lists.
 pub const PRESENCE_USERS_MAX: usize = 1_000;
+
+/// While a channel has more users than this, [`Signal::Presence`] is not sent: a hundred thousand would each hear of a hundred
+/// thousand. Counts and lists stay exact.
+pub const PRESENCE_EVENTS_MAX: usize = 1_000;
 
 /// A shard's receiving end: signals of the channels it subscribed to, and every control message.
 ///

@@ -5,7 +5,10 @@ use std::time::Duration;
 use tickwire_protocol::{ChannelName, UserId, time::now_ms};
 
 use super::{Nodes, channel, eventually, json, next, reliable, unique, user};
-use crate::{BackplaneError, Control, NodeReport, PREFERENCES_BYTES_MAX, Presence, PresenceChange, Signal, Subscriber};
+use crate::{
+    BackplaneError, Control, NodeReport, PREFERENCES_BYTES_MAX, PRESENCE_EVENTS_MAX, PRESENCE_USERS_MAX, Presence,
+    PresenceChange, Signal, Subscriber,
+};
 
 /// Every subscriber of every node, subscribed to anything or not.
 pub async fn an_order_reaches_every_subscriber(nodes: &Nodes) {
@@ -135,6 +138,37 @@ pub async fn presence_lists_users_sorted(nodes: &Nodes) {
     nodes.one.presence_change(&node, &joins).await.expect("applied");
     users.sort();
     assert_eq!(nodes.two.presence(&channel).await.expect("presence"), Presence { users, count: 20 });
+}
+
+/// Counts stay exact and lists bounded however many are there, nobody is told of each of them, and they are gone with their
+/// node like any others.
+pub async fn presence_of_a_crowd_is_counted_and_ends_with_its_node(nodes: &Nodes) {
+    const CROWD: usize = 20_000;
+    let (channel, crashed, living, alone) = (channel("room"), unique("edge"), unique("edge"), user());
+    let mut subscriber = nodes.two.subscriber(CROWD);
+    nodes.two.subscribe(subscriber.id, &[(channel.clone(), reliable())]).await.expect("subscribed");
+    nodes.one.report(report(&living, 1)).await.expect("kept");
+    nodes.one.presence_change(&living, &[change(&channel, &alone, true)]).await.expect("applied");
+    nodes.one.report(report(&crashed, CROWD as u64)).await.expect("kept");
+    let crowd: Vec<UserId> = (0..CROWD).map(|_| user()).collect();
+    let joins: Vec<PresenceChange> = crowd.iter().map(|user| change(&channel, user, true)).collect();
+    for joins in joins.chunks(1_000) {
+        nodes.one.presence_change(&crashed, joins).await.expect("applied");
+    }
+    let present = nodes.two.presence(&channel).await.expect("presence");
+    assert_eq!((present.count, present.users.len()), (CROWD as u64 + 1, PRESENCE_USERS_MAX));
+    eventually("the crowd is gone", || async {
+        nodes.one.report(report(&living, 1)).await.expect("kept");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        nodes.two.presence(&channel).await.expect("presence").count == 1
+    })
+    .await;
+    assert_eq!(nodes.two.presence(&channel).await.expect("presence").users, [alone]);
+    let mut told = 0;
+    while let Ok(signal) = subscriber.signals.try_recv() {
+        told += usize::from(matches!(signal, Signal::Presence { .. }));
+    }
+    assert!(told <= 2 * PRESENCE_EVENTS_MAX, "{told} events");
 }
 
 /// No ghosts: a crashed node's connections end with its lease, and subscribers are told; its neighbour's do not.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use tickwire_protocol::{ChannelName, UserId};
 
 use super::millis;
-use crate::{NODE_LEASE, PRESENCE_USERS_MAX, Presence, PresenceChange};
+use crate::{NODE_LEASE, PRESENCE_EVENTS_MAX, PRESENCE_USERS_MAX, Presence, PresenceChange};
 
 /// How long a silent node's entries are kept, unseen, in case that it was only slow.
 const GRACE_MS: u64 = 60_000;
@@ -13,8 +13,24 @@ const GRACE_MS: u64 = 60_000;
 /// Connections per channel, user and node. A user is present while a node with a lease counts a connection.
 #[derive(Debug, Default)]
 pub(super) struct PresenceTable {
-    channels: HashMap<ChannelName, BTreeMap<UserId, HashMap<Box<str>, u32>>>,
+    rooms: HashMap<ChannelName, Room>,
     leases: HashMap<Box<str>, Lease>,
+}
+
+#[derive(Debug, Default)]
+struct Room {
+    users: BTreeMap<UserId, HashMap<Box<str>, u32>>,
+    /// How many of them are visible.
+    present: usize,
+}
+
+impl Room {
+    /// Counts a user who became visible or ceased to be; true if others should hear of it.
+    fn note(&mut self, joined: bool) -> bool {
+        let before = self.present;
+        self.present = if joined { before + 1 } else { before.saturating_sub(1) };
+        before.max(self.present) <= PRESENCE_EVENTS_MAX
+    }
 }
 
 #[derive(Debug)]
@@ -25,7 +41,7 @@ struct Lease {
 }
 
 impl PresenceTable {
-    /// A sign of life of `node`. Returns the joins of those who become visible again with it.
+    /// A sign of life of `node`. Returns the joins to tell of those who become visible again with it.
     pub(super) fn renew(&mut self, node: &str, now_ms: u64) -> Vec<PresenceChange> {
         let until_ms = now_ms + millis(NODE_LEASE);
         let lease = self.leases.entry(node.into()).or_insert(Lease { until_ms, is_live: true });
@@ -38,7 +54,7 @@ impl PresenceTable {
         joins
     }
 
-    /// Notices lapsed leases; returns the leaves of those who were only there.
+    /// Notices lapsed leases; returns the leaves to tell of those who were only there.
     pub(super) fn lapse(&mut self, now_ms: u64) -> Vec<PresenceChange> {
         let lapsed: Vec<Box<str>> = self
             .leases
@@ -63,11 +79,11 @@ impl PresenceTable {
         leaves
     }
 
-    /// Applies one change; true if it is the first join or the last leave of the user in the cluster.
+    /// Applies one change; true if it is the first join or the last leave of the user in the cluster, and to be told.
     pub(super) fn apply(&mut self, node: &str, change: &PresenceChange) -> bool {
         let leases = &self.leases;
-        let users = self.channels.entry(change.channel.clone()).or_default();
-        let nodes = users.entry(change.user.clone()).or_default();
+        let room = self.rooms.entry(change.channel.clone()).or_default();
+        let nodes = room.users.entry(change.user.clone()).or_default();
         let was_visible = is_visible(nodes, leases);
         if change.joined {
             *nodes.entry(node.into()).or_default() += 1;
@@ -79,30 +95,35 @@ impl PresenceTable {
         }
         let now_visible = is_visible(nodes, leases);
         if nodes.is_empty() {
-            users.remove(&change.user);
+            room.users.remove(&change.user);
         }
-        if users.is_empty() {
-            self.channels.remove(change.channel.as_str());
+        let is_told = was_visible != now_visible && room.note(now_visible);
+        if room.users.is_empty() {
+            self.rooms.remove(change.channel.as_str());
         }
-        was_visible != now_visible
+        is_told
     }
 
     pub(super) fn list(&self, channel: &ChannelName) -> Presence {
-        let Some(users) = self.channels.get(channel.as_str()) else {
+        let Some(room) = self.rooms.get(channel.as_str()) else {
             return Presence { users: Vec::new(), count: 0 };
         };
-        let present = || users.iter().filter(|(_, nodes)| is_visible(nodes, &self.leases)).map(|(user, _)| user);
-        Presence { users: present().take(PRESENCE_USERS_MAX).cloned().collect(), count: present().count() as u64 }
+        let present = room.users.iter().filter(|(_, nodes)| is_visible(nodes, &self.leases)).map(|(user, _)| user);
+        Presence { users: present.take(PRESENCE_USERS_MAX).cloned().collect(), count: room.present as u64 }
     }
 
-    /// Everyone who has a connection on `node` and on no other live node.
-    fn only_through(&self, node: &str, joined: bool) -> Vec<PresenceChange> {
+    /// Counts everyone who has a connection on `node` and on no other live node, and returns the changes to tell.
+    fn only_through(&mut self, node: &str, joined: bool) -> Vec<PresenceChange> {
         let mut changes = Vec::new();
-        for (channel, users) in &self.channels {
-            for (user, nodes) in users {
-                let elsewhere = nodes.keys().any(|other| **other != *node && is_live(other, &self.leases));
-                if nodes.contains_key(node) && !elsewhere {
-                    changes.push(PresenceChange { channel: channel.clone(), user: user.clone(), joined });
+        for (channel, room) in &mut self.rooms {
+            let alone = |nodes: &HashMap<Box<str>, u32>| {
+                nodes.contains_key(node) && !nodes.keys().any(|other| **other != *node && is_live(other, &self.leases))
+            };
+            let users: Vec<UserId> =
+                room.users.iter().filter(|(_, nodes)| alone(nodes)).map(|(user, _)| user.clone()).collect();
+            for user in users {
+                if room.note(joined) {
+                    changes.push(PresenceChange { channel: channel.clone(), user, joined });
                 }
             }
         }
@@ -111,12 +132,12 @@ impl PresenceTable {
 
     fn forget(&mut self, node: &str) {
         self.leases.remove(node);
-        self.channels.retain(|_, users| {
-            users.retain(|_, nodes| {
+        self.rooms.retain(|_, room| {
+            room.users.retain(|_, nodes| {
                 nodes.remove(node);
                 !nodes.is_empty()
             });
-            !users.is_empty()
+            !room.users.is_empty()
         });
     }
 }
@@ -166,7 +187,7 @@ mod tests {
         table.renew("a", 0);
         table.apply("a", &change(true));
         table.lapse(5_000 + GRACE_MS);
-        assert!(table.channels.is_empty());
+        assert!(table.rooms.is_empty());
         assert!(table.leases.is_empty());
     }
 }

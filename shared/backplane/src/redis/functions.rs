@@ -11,12 +11,13 @@ use redis::{Cmd, ToRedisArgs};
 use super::keys::fnv1a;
 
 /// In order: each part may use the locals of those before it.
-const PARTS: [&str; 5] = [
+const PARTS: [&str; 6] = [
     include_str!("functions/channel.lua"),
     include_str!("functions/publish.lua"),
     include_str!("functions/read.lua"),
     include_str!("functions/inbox.lua"),
     include_str!("functions/fleet.lua"),
+    include_str!("functions/presence.lua"),
 ];
 
 static LIBRARY: LazyLock<Library> = LazyLock::new(|| {

@@ -78,6 +78,11 @@ impl Keys {
         format!("{} {idempotency_key}", self.of(Kind::Seen, channel.as_str()))
     }
 
+    /// The key of those whom `node` has in a channel.
+    pub(super) fn users_on(&self, channel: &ChannelName, node: &str) -> String {
+        format!("{} {node}", self.of(Kind::UsersOn, channel.as_str()))
+    }
+
     /// An alert's key up to its id, in the partition of its inbox.
     pub(super) fn alerts(&self, inbox: &str) -> String {
         self.prefix(self.partition(inbox), "alert")
@@ -120,7 +125,11 @@ pub(super) enum Kind {
     /// How far the user has read.
     Cursor,
     /// Who is there.
-    Presence,
+    Users,
+    /// Nodes that have someone there.
+    Nodes,
+    /// Who is there on one node; the node's name follows.
+    UsersOn,
     /// The pub/sub channel.
     Live,
     /// A user's preferences.
@@ -138,7 +147,9 @@ impl Kind {
             Self::Ordinary => "ordinary",
             Self::Critical => "critical",
             Self::Cursor => "cursor",
-            Self::Presence => "presence",
+            Self::Users => "users",
+            Self::Nodes => "nodes",
+            Self::UsersOn => "on",
             Self::Live => "live",
             Self::Preferences => "preferences",
         }
