@@ -9,8 +9,13 @@
 #![allow(clippy::cast_precision_loss, reason = "figures are made for people; 52 bits are enough")]
 
 pub mod ledger;
+pub mod processes;
+pub mod progress;
 pub mod record;
+pub mod report;
 pub mod settings;
+pub mod thresholds;
+pub mod watch;
 
 pub use record::RunRecord;
 pub use settings::Settings;

@@ -1,0 +1,6 @@
+//! Integration tests of the load generator.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::cast_precision_loss, reason = "figures of tests are small")]
+
+mod report;
+mod sample;
