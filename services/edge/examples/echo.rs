@@ -63,7 +63,7 @@ async fn connection(stream: TcpStream, limits: FrameLimits) -> std::io::Result<(
         let response = match Upgrade::check(&head) {
             Ok(upgrade) => {
                 upgraded.set(true);
-                upgrade.response(None)
+                upgrade.response(None, None)
             }
             Err(refused) => {
                 let mut response = http::Response::new(Full::from(refused.to_string()));
@@ -104,7 +104,7 @@ async fn echo(mut stream: TcpStream, early: &[u8], limits: &FrameLimits) -> std:
 fn answers(reader: &mut FrameReader, bytes: &[u8], limits: &FrameLimits) -> Vec<u8> {
     let mut out = Vec::new();
     let mut put = |frame: Bytes| out.extend_from_slice(&frame);
-    let outcome = reader.read(bytes, limits, |incoming| match incoming {
+    let outcome = reader.read(bytes, limits, None, |incoming| match incoming {
         Incoming::Message { text: true, payload } => put(outgoing::data(outgoing::DataKind::Text, payload)),
         Incoming::Message { text: false, payload } => put(outgoing::data(outgoing::DataKind::Binary, payload)),
         Incoming::Ping(payload) => put(outgoing::pong(payload)),

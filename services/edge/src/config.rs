@@ -69,6 +69,10 @@ pub struct EdgeConfig {
     pub channel_linger_ms: u64,
     /// Signals of the backplane that may wait for one shard.
     pub signal_queue: usize,
+    /// Whether clients that offer permessage-deflate (RFC 7692) get it.
+    pub deflate: bool,
+    /// Messages from this size on are compressed for them, bytes. Smaller ones hardly shrink: 128 bytes of JSON to 101.
+    pub deflate_min_bytes: usize,
     /// Areas: `/ws/{area}` sees only the namespaces listed for it.
     pub areas: BTreeMap<String, Vec<String>>,
 }
@@ -89,6 +93,8 @@ impl Default for EdgeConfig {
             drain_ms: 20_000,
             channel_linger_ms: 3_000,
             signal_queue: 65_536,
+            deflate: true,
+            deflate_min_bytes: 200,
             areas: default_areas(),
         }
     }

@@ -41,6 +41,8 @@ pub(crate) struct Handshake {
     pub(crate) dialect: Option<Dialect>,
     /// It offered a `tickwire.v1` subprotocol: frames may be packed, heartbeats are shown.
     pub(crate) offered: bool,
+    /// permessage-deflate was agreed on.
+    pub(crate) deflates: bool,
     /// Key of `edge.areas`; only its namespaces exist for this connection.
     pub(crate) area: Option<Arc<str>>,
     /// Its place among the node's connections.
@@ -91,6 +93,8 @@ pub(crate) struct Connection {
     pub(crate) accounted: usize,
     /// The socket would block: only its task writes, when it is writable.
     pub(crate) blocked: bool,
+    /// permessage-deflate was agreed on: compressed frames may go and come.
+    pub(crate) deflates: bool,
     /// Listed in the shard's dirty connections.
     pub(crate) dirty: bool,
     pub(crate) state: State,
@@ -109,7 +113,12 @@ pub(crate) struct Connection {
 
 /// The frame of `body` in `dialect`.
 pub(crate) fn frame(dialect: Dialect, body: &[u8]) -> bytes::Bytes {
-    outgoing::data(if dialect.is_binary() { DataKind::Binary } else { DataKind::Text }, body)
+    outgoing::data(frame_kind(dialect), body)
+}
+
+/// What frames of `dialect` are.
+pub(crate) fn frame_kind(dialect: Dialect) -> DataKind {
+    if dialect.is_binary() { DataKind::Binary } else { DataKind::Text }
 }
 
 impl Connection {

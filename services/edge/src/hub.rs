@@ -37,7 +37,7 @@ use crate::{
         state::{Context, State},
         task,
     },
-    framing::FrameReader,
+    framing::{Deflater, FrameReader, Inflater},
     metrics::{CloseLabels, TransportLabels},
     node::Node,
     outbox::{ChannelId, Outbox, Pushed, Tag},
@@ -68,6 +68,9 @@ pub(crate) struct Shard {
     pub(crate) work: Notify,
     /// Sockets are read into it.
     pub(crate) scratch: RefCell<Vec<u8>>,
+    /// Compressed messages come in and go out through these, whoever's they are.
+    pub(crate) inflater: RefCell<Inflater>,
+    pub(crate) deflater: RefCell<Deflater>,
     /// The [`Node::revision`] that connections were checked against.
     pub(crate) rechecked: Cell<u64>,
     /// Longest time the loop worked without a pause since the last report, microseconds.
@@ -154,6 +157,8 @@ impl Shard {
             hub: RefCell::new(Hub::new()),
             work: Notify::new(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
+            inflater: RefCell::default(),
+            deflater: RefCell::default(),
             rechecked: Cell::new(0),
             pause_us_max: Cell::new(0),
         })
@@ -206,7 +211,7 @@ impl Shard {
         let is_socket = matches!(sink, Sink::Socket { .. });
         let mut hub = self.hub.borrow_mut();
         let serial = hub.next_serial();
-        let Handshake { peer: _, transport, identity, dialect, offered, area, slot } = handshake;
+        let Handshake { peer: _, transport, identity, dialect, offered, deflates, area, slot } = handshake;
         let connection = Connection {
             serial,
             sink,
@@ -215,6 +220,7 @@ impl Shard {
             outbox: None,
             accounted: 0,
             blocked: false,
+            deflates,
             dirty: false,
             state: State::new(None, dialect, offered, area),
             commands: None,

@@ -29,6 +29,10 @@ pub struct Metrics {
     pub bytes_out: Counter,
     /// Bytes read from sockets.
     pub bytes_in: Counter,
+    /// Messages that were compressed, each once for all its receivers.
+    pub deflated: Counter,
+    /// Bytes that this made of them fewer, receivers not counted.
+    pub deflate_saved: Counter,
     /// Commands taken.
     pub commands: Counter,
     /// Frames that were no command.
@@ -134,6 +138,13 @@ impl Metrics {
         edge.register("messages_out", "Messages queued for connections", metrics.messages_out.clone());
         edge.register_with_unit("out", "Written to sockets", Unit::Bytes, metrics.bytes_out.clone());
         edge.register_with_unit("in", "Read from sockets", Unit::Bytes, metrics.bytes_in.clone());
+        edge.register("deflated", "Messages compressed, each once for all its receivers", metrics.deflated.clone());
+        edge.register_with_unit(
+            "deflate_saved",
+            "Saved by compressing messages, each counted once",
+            Unit::Bytes,
+            metrics.deflate_saved.clone(),
+        );
         edge.register("commands", "Commands taken", metrics.commands.clone());
         edge.register("malformed", "Frames that were no command", metrics.malformed.clone());
         edge.register("dropped", "Messages dropped for slow connections, by class", metrics.dropped.clone());

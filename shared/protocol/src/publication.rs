@@ -44,14 +44,23 @@ pub struct Publication {
 
 /// The encodings of one publication, each made on first use and then shared by all connections of the node.
 #[derive(Debug, Default)]
-pub struct FrameCache([OnceLock<Bytes>; FrameCache::SLOTS]);
+pub struct FrameCache {
+    plain: [OnceLock<Bytes>; FrameCache::SLOTS],
+    /// `None` where compressing is not worth it.
+    deflated: [OnceLock<Option<Bytes>>; FrameCache::SLOTS],
+}
 
 impl FrameCache {
-    /// How many encodings fit; a dialect's [`crate::dialect::Dialect::slot`] is below it.
-    pub const SLOTS: usize = 6;
+    /// How many dialects fit; one's [`crate::dialect::Dialect::slot`] is below it.
+    pub const SLOTS: usize = 4;
 
     /// The encoding in `slot` (below [`FrameCache::SLOTS`]), made by `encode` if it is not there yet.
     pub fn get_or_encode(&self, slot: usize, encode: impl FnOnce() -> Bytes) -> &Bytes {
-        self.0[slot].get_or_init(encode)
+        self.plain[slot].get_or_init(encode)
+    }
+
+    /// The compressed frame of the encoding in `slot`, made by `deflate` if it was not tried yet.
+    pub fn get_or_deflate(&self, slot: usize, deflate: impl FnOnce() -> Option<Bytes>) -> Option<&Bytes> {
+        self.deflated[slot].get_or_init(deflate).as_ref()
     }
 }

@@ -45,11 +45,11 @@ pub(crate) struct Admission {
 
 impl Admission {
     /// For a WebSocket.
-    pub(super) fn handshake(self, dialect: Option<Dialect>, area: Option<&str>) -> Handshake {
+    pub(super) fn handshake(self, dialect: Option<Dialect>, deflates: bool, area: Option<&str>) -> Handshake {
         let Self { peer, identity, slot } = self;
         let offered = dialect.is_some_and(Dialect::packs);
         let transport = Transport::WebSocket;
-        Handshake { peer, transport, identity, dialect, offered, area: area.map(Arc::from), slot }
+        Handshake { peer, transport, identity, dialect, offered, deflates, area: area.map(Arc::from), slot }
     }
 
     /// For SSE and polling, which speak native JSON, a frame at a time, and need a token with the request.
@@ -59,7 +59,7 @@ impl Admission {
             return Err(unauthenticated("a token is needed: Authorization: Bearer, or the `token` query parameter"));
         }
         let dialect = Some(Dialect::Json);
-        Ok(Handshake { peer, transport, identity, dialect, offered: false, area: None, slot })
+        Ok(Handshake { peer, transport, identity, dialect, offered: false, deflates: false, area: None, slot })
     }
 }
 

@@ -12,6 +12,7 @@
 pub(crate) mod answer;
 mod arrival;
 mod credentials;
+mod deflate;
 mod endpoints;
 mod exchange;
 mod gate;
@@ -132,9 +133,11 @@ async fn upgrade(visitor: &Visitor<'_>, head: &Parts, area: Option<&str>) -> Ans
         return answer::refusal(&visitor.origin_refused());
     }
     let dialect = upgrade::offered(&head.headers).filter(|name| !is_bearer(name)).find_map(Dialect::from_subprotocol);
+    let config = &visitor.shard.node.config.edge;
+    let extension = if config.deflate { deflate::negotiate(&head.headers) } else { None };
     match visitor.admit(head).await {
         Ok(admission) => {
-            let handshake = admission.handshake(dialect, area);
+            let handshake = admission.handshake(dialect, extension.is_some(), area);
             visitor.set_outcome(Outcome::Attach(Box::new(handshake)));
         }
         // With a token the client can read the status. A page that will send one in `connect` cannot.
@@ -143,7 +146,7 @@ async fn upgrade(visitor: &Visitor<'_>, head: &Parts, area: Option<&str>) -> Ans
         }
         Err(refusal) => return answer::refusal(&refusal),
     }
-    upgrade.response(dialect.and_then(Dialect::subprotocol))
+    upgrade.response(dialect.and_then(Dialect::subprotocol), extension)
 }
 
 fn not_upgradable(refused: NotUpgradable) -> Answer {

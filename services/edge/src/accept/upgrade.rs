@@ -4,7 +4,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode, Version,
     header::{
-        CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+        CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+        SEC_WEBSOCKET_VERSION, UPGRADE,
     },
     request::Parts,
 };
@@ -71,8 +72,12 @@ impl Upgrade {
         }
     }
 
-    /// The 101 answer, echoing `subprotocol`.
-    pub fn response<B: Default>(self, subprotocol: Option<&'static str>) -> Response<B> {
+    /// The 101 answer, echoing `subprotocol` and saying what was agreed of `extension`.
+    pub fn response<B: Default>(
+        self,
+        subprotocol: Option<&'static str>,
+        extension: Option<&'static str>,
+    ) -> Response<B> {
         let mut response = Response::new(B::default());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
@@ -83,6 +88,9 @@ impl Upgrade {
         }
         if let Some(subprotocol) = subprotocol {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
+        }
+        if let Some(extension) = extension {
+            headers.insert(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(extension));
         }
         response
     }
@@ -123,7 +131,7 @@ mod tests {
     #[test]
     fn the_key_of_rfc_6455_gets_its_answer() {
         let upgrade = Upgrade::check(&head(|_| ())).unwrap();
-        let response: Response<()> = upgrade.response(Some("grekko-v1"));
+        let response: Response<()> = upgrade.response(Some("grekko-v1"), None);
         assert_eq!(response.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], "grekko-v1");
     }

@@ -133,8 +133,10 @@ impl Shard {
         connection.heard_ms = self.node.clock_ms();
         let now = Instant::now();
         let mut inputs = SmallVec::<[Input; 2]>::new();
-        let Connection { sink: Sink::Socket { reader, .. }, state, .. } = connection else { return };
-        let read = reader.read(bytes, &limits.frames(), |incoming| match incoming {
+        let Connection { sink: Sink::Socket { reader, .. }, state, deflates, .. } = connection else { return };
+        let mut inflater = self.inflater.borrow_mut();
+        let inflater = deflates.then_some(&mut *inflater);
+        let read = reader.read(bytes, &limits.frames(), inflater, |incoming| match incoming {
             Incoming::Message { payload, .. } => inputs.push(Input::Frame(state.on_frame(now, payload, limits))),
             Incoming::Ping(payload) => inputs.push(Input::Ping(outgoing::pong(payload))),
             Incoming::Pong => {}

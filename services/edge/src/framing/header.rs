@@ -4,6 +4,8 @@ use super::{FrameLimits, Violation};
 
 /// Longest header of a client frame: two bytes, a 64-bit length, the mask.
 pub(super) const HEADER_BYTES_MAX: usize = 14;
+/// The first reserved bit of a frame's first byte.
+pub(super) const RSV1: u8 = 0x40;
 /// RFC 6455 §5.5.
 pub(super) const CONTROL_BYTES_MAX: usize = 125;
 
@@ -40,6 +42,8 @@ impl Opcode {
 pub(super) struct Header {
     pub(super) fin: bool,
     pub(super) opcode: Opcode,
+    /// RFC 7692 §6: the message that it begins is compressed.
+    pub(super) deflated: bool,
     /// Bytes of payload, within [`FrameLimits::frame_bytes_max`].
     pub(super) payload_len: usize,
     /// Bytes of header and payload.
@@ -48,13 +52,18 @@ pub(super) struct Header {
 
 impl Header {
     /// Reads the header at the start of `bytes`; `None` while it is incomplete. A bad header is refused with its first bad
-    /// byte, so that a peer cannot make the edge wait for the rest of it.
-    pub(super) fn parse(bytes: &[u8], limits: &FrameLimits) -> Result<Option<Self>, Violation> {
+    /// byte, so that a peer cannot make the edge wait for the rest of it. `may_deflate`: permessage-deflate was negotiated.
+    pub(super) fn parse(bytes: &[u8], limits: &FrameLimits, may_deflate: bool) -> Result<Option<Self>, Violation> {
         let Some(&first) = bytes.first() else { return Ok(None) };
-        if first & 0x70 != 0 {
+        let deflated = first & RSV1 != 0;
+        if first & 0x30 != 0 || (deflated && !may_deflate) {
             return Err(Violation::ReservedBits);
         }
         let opcode = Opcode::from_bits(first & 0x0F).ok_or(Violation::Opcode)?;
+        // Only the first frame of a data message says whether it is compressed.
+        if deflated && !matches!(opcode, Opcode::Text | Opcode::Binary) {
+            return Err(Violation::ReservedBits);
+        }
         let fin = first & 0x80 != 0;
         if opcode.is_control() && !fin {
             return Err(Violation::ControlFragmented);
@@ -76,7 +85,7 @@ impl Header {
         if bytes.len() < header_len {
             return Ok(None);
         }
-        Ok(Some(Self { fin, opcode, payload_len, frame_len: header_len + payload_len }))
+        Ok(Some(Self { fin, opcode, deflated, payload_len, frame_len: header_len + payload_len }))
     }
 }
 
@@ -104,7 +113,7 @@ mod tests {
     use super::*;
 
     fn parse(bytes: &[u8]) -> Result<Option<Header>, Violation> {
-        Header::parse(bytes, &FrameLimits::default())
+        Header::parse(bytes, &FrameLimits::default(), false)
     }
 
     #[test]
@@ -117,6 +126,18 @@ mod tests {
         assert_eq!(parse(&[0x09]), Err(Violation::ControlFragmented));
         assert_eq!(parse(&[0x81, 0x05]), Err(Violation::Unmasked));
         assert_eq!(parse(&[0x89, 0xFE]), Err(Violation::ControlTooLong));
+    }
+
+    #[test]
+    fn only_the_first_frame_of_a_data_message_may_say_that_it_is_compressed() {
+        let parse = |first: u8| Header::parse(&[first, 0x80, 0, 0, 0, 0], &FrameLimits::default(), true);
+        for first in [0xC1, 0x41, 0xC2, 0x42] {
+            assert!(parse(first).unwrap().unwrap().deflated, "{first:#x}");
+        }
+        for first in [0xC0, 0x40, 0xC8, 0xC9, 0xCA, 0xA1, 0x91, 0xE1] {
+            assert_eq!(parse(first), Err(Violation::ReservedBits), "{first:#x}");
+        }
+        assert!(!parse(0x81).unwrap().unwrap().deflated);
     }
 
     #[test]
@@ -137,7 +158,7 @@ mod tests {
     #[test]
     fn a_whole_header_says_how_long_its_frame_is() {
         let header = parse(&[0x01, 0x83, 1, 2, 3, 4]).unwrap().unwrap();
-        assert_eq!(header, Header { fin: false, opcode: Opcode::Text, payload_len: 3, frame_len: 9 });
+        assert_eq!(header, Header { fin: false, opcode: Opcode::Text, deflated: false, payload_len: 3, frame_len: 9 });
         assert_eq!(parse(&[0x01, 0x83, 1, 2, 3]), Ok(None));
         assert_eq!(parse(&[]), Ok(None));
     }

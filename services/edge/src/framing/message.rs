@@ -6,6 +6,8 @@ use super::{FrameLimits, Violation, header::Header};
 #[derive(Debug)]
 pub(super) struct Fragments {
     text: bool,
+    /// Compressed: its text can be checked only when it is whole.
+    deflated: bool,
     bytes: Vec<u8>,
     /// Bytes of `bytes` known to be UTF-8; the rest is the beginning of one code point.
     checked: usize,
@@ -13,12 +15,16 @@ pub(super) struct Fragments {
 }
 
 impl Fragments {
-    pub(super) fn begin(text: bool) -> Self {
-        Self { text, bytes: Vec::new(), checked: 0, count: 0 }
+    pub(super) fn begin(text: bool, deflated: bool) -> Self {
+        Self { text, deflated, bytes: Vec::new(), checked: 0, count: 0 }
     }
 
     pub(super) fn is_text(&self) -> bool {
         self.text
+    }
+
+    pub(super) fn is_deflated(&self) -> bool {
+        self.deflated
     }
 
     /// Whether a further fragment with this header would pass the limits.
@@ -37,7 +43,7 @@ impl Fragments {
         grow(&mut self.bytes, payload.len(), limits.message_bytes_max);
         self.bytes.extend_from_slice(payload);
         self.count += 1;
-        if !self.text {
+        if !self.text || self.deflated {
             return Ok(());
         }
         match std::str::from_utf8(&self.bytes[self.checked..]) {

@@ -5,6 +5,9 @@
 //! `decode` lets fastwebsockets unmask what passed, in memory, so its reader never waits and never allocates what a
 //! peer merely declared. Out: [`outgoing`] makes the bytes of server frames.
 //!
+//! permessage-deflate (RFC 7692) without context takeover either way: a message is compressed by itself, so a connection
+//! keeps no window, one [`Inflater`] serves all connections of a thread, and what a [`Deflater`] made goes to any of them.
+//!
 //! Invariants:
 //! - Any bytes give events or one [`Violation`], never a panic.
 //! - A connection that is between messages holds no heap here; otherwise at most one frame and one message, both within
@@ -12,13 +15,17 @@
 //! - After a close frame or a violation nothing is read any more.
 
 mod decode;
+pub mod deflate;
 mod header;
+mod inflate;
 mod message;
 pub mod outgoing;
 mod reader;
 #[cfg(test)]
 mod tests;
 
+pub use deflate::Deflater;
+pub use inflate::Inflater;
 pub use reader::{FrameReader, Incoming};
 
 use tickwire_protocol::CloseCode;
@@ -43,8 +50,8 @@ impl Default for FrameLimits {
 /// Why a peer's bytes are refused. The text is the reason in the close frame, so it stays below 124 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
-    /// RFC 6455 §5.2: no extension is negotiated that gives these bits a meaning.
-    #[error("a reserved bit is set, but no extension was negotiated")]
+    /// RFC 6455 §5.2: no negotiated extension gives these bits a meaning here.
+    #[error("a reserved bit is set, but no negotiated extension gives it a meaning here")]
     ReservedBits,
     /// RFC 6455 §5.2.
     #[error("the opcode is not defined")]
@@ -85,6 +92,12 @@ pub enum Violation {
     /// [`FrameLimits::fragments_max`].
     #[error("the message has too many fragments: send fewer, larger ones")]
     TooManyFragments,
+    /// RFC 7692 §7.2.2.
+    #[error("the compressed message cannot be inflated")]
+    Inflate,
+    /// [`FrameLimits::message_bytes_max`] after inflating, or out of all proportion.
+    #[error("the compressed message inflates to too much: send less at once")]
+    InflatesTooMuch,
     /// The decoder refused what the checks let through.
     #[error("the frame cannot be decoded")]
     Undecodable,
@@ -94,8 +107,10 @@ impl Violation {
     /// The code to close with.
     pub const fn close_code(self) -> CloseCode {
         match self {
-            Self::FrameTooBig | Self::MessageTooBig | Self::TooManyFragments => CloseCode::TooBig,
-            Self::Utf8 | Self::CloseReason => CloseCode::InvalidPayload,
+            Self::FrameTooBig | Self::MessageTooBig | Self::TooManyFragments | Self::InflatesTooMuch => {
+                CloseCode::TooBig
+            }
+            Self::Utf8 | Self::CloseReason | Self::Inflate => CloseCode::InvalidPayload,
             _ => CloseCode::ProtocolError,
         }
     }

@@ -3,6 +3,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::header::RSV1;
+
 /// A ping without payload: one for all connections.
 pub const PING: Bytes = Bytes::from_static(&[0x89, 0x00]);
 
@@ -51,6 +53,13 @@ impl FrameHeader {
         Self { bytes, len }
     }
 
+    /// The same for a compressed body (RFC 7692 §6).
+    #[must_use]
+    pub fn deflated(mut self) -> Self {
+        self.bytes[0] |= RSV1;
+        self
+    }
+
     /// Its bytes.
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
@@ -59,7 +68,20 @@ impl FrameHeader {
 
 /// A whole data frame, body copied behind its header.
 pub fn data(kind: DataKind, body: &[u8]) -> Bytes {
-    let header = FrameHeader::new(kind, body.len());
+    whole(FrameHeader::new(kind, body.len()), body)
+}
+
+/// A whole compressed data frame.
+pub(super) fn deflated(kind: DataKind, body: &[u8]) -> Bytes {
+    whole(FrameHeader::new(kind, body.len()).deflated(), body)
+}
+
+/// Whether a server frame is a compressed one.
+pub fn is_deflated(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|first| first & RSV1 != 0)
+}
+
+fn whole(header: FrameHeader, body: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(header.as_slice().len() + body.len());
     frame.put_slice(header.as_slice());
     frame.put_slice(body);

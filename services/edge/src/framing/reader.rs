@@ -1,9 +1,9 @@
 //! From bytes to messages.
 
 use super::{
-    FrameLimits, Violation,
+    FrameLimits, Inflater, Violation,
     decode::Decoder,
-    header::{HEADER_BYTES_MAX, Header, Opcode},
+    header::{HEADER_BYTES_MAX, Header, Opcode, RSV1},
     message::{Fragments, grow},
 };
 
@@ -68,14 +68,18 @@ impl FrameReader {
     /// Takes the next bytes of the stream, all of them, and calls `on_incoming` for each message and control frame that they
     /// complete, in order. The caller's buffer may be reused at once: an unfinished tail is copied.
     ///
+    /// `inflater` is given where permessage-deflate was negotiated, and then each time: without it a compressed message is a
+    /// violation. It keeps nothing of a connection, so all connections of a thread share one.
+    ///
     /// On a violation the events before it have been handed over; close with its [`Violation::close_code`].
     pub fn read(
         &mut self,
         bytes: &[u8],
         limits: &FrameLimits,
+        inflater: Option<&mut Inflater>,
         mut on_incoming: impl FnMut(Incoming<'_>),
     ) -> Result<(), Violation> {
-        let outcome = self.read_on(bytes, limits, &mut on_incoming);
+        let outcome = self.read_on(bytes, &mut Reading { limits, inflater }, &mut on_incoming);
         if outcome.is_err() {
             self.ended = true;
         }
@@ -88,23 +92,29 @@ impl FrameReader {
     fn read_on(
         &mut self,
         bytes: &[u8],
-        limits: &FrameLimits,
+        reading: &mut Reading<'_>,
         on_incoming: &mut impl FnMut(Incoming<'_>),
     ) -> Result<(), Violation> {
         if self.ended {
             return Ok(());
         }
-        let mut rest = self.complete_frame(bytes, limits, on_incoming)?;
+        let mut rest = self.complete_frame(bytes, reading, on_incoming)?;
         let mut decoder: Option<Decoder<'_>> = None;
         while !self.ended {
-            let Some(header) = self.checked_header(rest, limits)? else { break };
+            let Some(header) = self.checked_header(rest, reading)? else { break };
             if rest.len() < header.frame_len {
                 break;
             }
-            // Built on the first whole frame: a burst that completes none allocates nothing for decoding.
-            let frame = decoder.get_or_insert_with(|| Decoder::new(rest)).next_frame()?;
-            self.take_frame(header, &frame.payload, limits, on_incoming)?;
-            rest = &rest[header.frame_len..];
+            let (whole, after) = rest.split_at(header.frame_len);
+            if header.deflated {
+                self.take_deflated(header, whole.to_vec(), reading, on_incoming)?;
+                decoder = None;
+            } else {
+                // Built on the first whole frame: a burst that completes none allocates nothing for decoding.
+                let frame = decoder.get_or_insert_with(|| Decoder::new(rest)).next_frame()?;
+                self.take_frame(header, &frame.payload, reading, on_incoming)?;
+            }
+            rest = after;
         }
         if !rest.is_empty() && !self.ended {
             self.unfinished.get_or_insert_default().frame = rest.to_vec();
@@ -116,7 +126,7 @@ impl FrameReader {
     fn complete_frame<'b>(
         &mut self,
         bytes: &'b [u8],
-        limits: &FrameLimits,
+        reading: &mut Reading<'_>,
         on_incoming: &mut impl FnMut(Incoming<'_>),
     ) -> Result<&'b [u8], Violation> {
         let Some(unfinished) = self.unfinished.as_mut().filter(|unfinished| !unfinished.frame.is_empty()) else {
@@ -126,7 +136,7 @@ impl FrameReader {
         let mut rest = bytes;
         // Byte by byte while the header is short: at most 13 times, and never a byte of the next frame.
         let header = loop {
-            if let Some(header) = self.checked_header(&frame, limits)? {
+            if let Some(header) = self.checked_header(&frame, reading)? {
                 break header;
             }
             let Some((&byte, after)) = rest.split_first() else {
@@ -142,17 +152,20 @@ impl FrameReader {
         frame.extend_from_slice(now);
         if frame.len() < header.frame_len {
             self.unfinished.get_or_insert_default().frame = frame;
+        } else if header.deflated {
+            self.take_deflated(header, frame, reading, on_incoming)?;
         } else {
             let mut decoder = Decoder::new(&frame);
             let unmasked = decoder.next_frame()?;
-            self.take_frame(header, &unmasked.payload, limits, on_incoming)?;
+            self.take_frame(header, &unmasked.payload, reading, on_incoming)?;
         }
         Ok(after)
     }
 
     /// The header at the start of `bytes`, allowed by the frame rules and by the message that is unfinished.
-    fn checked_header(&self, bytes: &[u8], limits: &FrameLimits) -> Result<Option<Header>, Violation> {
-        let Some(header) = Header::parse(bytes, limits)? else { return Ok(None) };
+    fn checked_header(&self, bytes: &[u8], reading: &Reading<'_>) -> Result<Option<Header>, Violation> {
+        let limits = reading.limits;
+        let Some(header) = Header::parse(bytes, limits, reading.inflater.is_some())? else { return Ok(None) };
         let message = self.unfinished.as_ref().and_then(|unfinished| unfinished.message.as_ref());
         match (header.opcode, message) {
             (Opcode::Continuation, None) => return Err(Violation::StrayContinuation),
@@ -166,23 +179,41 @@ impl FrameReader {
         Ok(Some(header))
     }
 
+    /// Takes the first frame of a compressed message. The decoder knows no reserved bits and would check the text before it
+    /// is inflated, so it is shown a plain binary frame.
+    fn take_deflated(
+        &mut self,
+        header: Header,
+        mut frame: Vec<u8>,
+        reading: &mut Reading<'_>,
+        on_incoming: &mut impl FnMut(Incoming<'_>),
+    ) -> Result<(), Violation> {
+        if let Some(first) = frame.first_mut() {
+            *first = (*first & !(RSV1 | 0x0F)) | 0x2;
+        }
+        let mut decoder = Decoder::new(&frame);
+        let unmasked = decoder.next_frame()?;
+        self.take_frame(header, &unmasked.payload, reading, on_incoming)
+    }
+
     fn take_frame(
         &mut self,
         header: Header,
         payload: &[u8],
-        limits: &FrameLimits,
+        reading: &mut Reading<'_>,
         on_incoming: &mut impl FnMut(Incoming<'_>),
     ) -> Result<(), Violation> {
         match header.opcode {
             Opcode::Text | Opcode::Binary if header.fin => {
-                on_incoming(Incoming::Message { text: header.opcode == Opcode::Text, payload });
+                let text = header.opcode == Opcode::Text;
+                reading.hand_over(text, header.deflated, payload, on_incoming)?;
             }
             Opcode::Text | Opcode::Binary => {
-                let mut message = Fragments::begin(header.opcode == Opcode::Text);
-                message.append(payload, false, limits)?;
+                let mut message = Fragments::begin(header.opcode == Opcode::Text, header.deflated);
+                message.append(payload, false, reading.limits)?;
                 self.unfinished.get_or_insert_default().message = Some(message);
             }
-            Opcode::Continuation => self.take_continuation(header, payload, limits, on_incoming)?,
+            Opcode::Continuation => self.take_continuation(header, payload, reading, on_incoming)?,
             Opcode::Ping => on_incoming(Incoming::Ping(payload)),
             Opcode::Pong => on_incoming(Incoming::Pong),
             Opcode::Close => {
@@ -198,18 +229,47 @@ impl FrameReader {
         &mut self,
         header: Header,
         payload: &[u8],
-        limits: &FrameLimits,
+        reading: &mut Reading<'_>,
         on_incoming: &mut impl FnMut(Incoming<'_>),
     ) -> Result<(), Violation> {
         let Some(message) = self.unfinished.as_mut().and_then(|unfinished| unfinished.message.as_mut()) else {
             return Err(Violation::StrayContinuation);
         };
-        message.append(payload, header.fin, limits)?;
+        message.append(payload, header.fin, reading.limits)?;
         if header.fin {
-            on_incoming(Incoming::Message { text: message.is_text(), payload: message.bytes() });
+            reading.hand_over(message.is_text(), message.is_deflated(), message.bytes(), on_incoming)?;
             // Both parts end here: while frames are taken, `frame` is empty.
             self.unfinished = None;
         }
+        Ok(())
+    }
+}
+
+/// What a read goes by.
+struct Reading<'a> {
+    limits: &'a FrameLimits,
+    inflater: Option<&'a mut Inflater>,
+}
+
+impl Reading<'_> {
+    /// Hands a whole message over, inflated if it came compressed.
+    fn hand_over(
+        &mut self,
+        text: bool,
+        deflated: bool,
+        payload: &[u8],
+        on_incoming: &mut impl FnMut(Incoming<'_>),
+    ) -> Result<(), Violation> {
+        if !deflated {
+            on_incoming(Incoming::Message { text, payload });
+            return Ok(());
+        }
+        let Some(inflater) = &mut self.inflater else { return Err(Violation::ReservedBits) };
+        let payload = inflater.inflate(payload, self.limits.message_bytes_max)?;
+        if text && std::str::from_utf8(payload).is_err() {
+            return Err(Violation::Utf8);
+        }
+        on_incoming(Incoming::Message { text, payload });
         Ok(())
     }
 }

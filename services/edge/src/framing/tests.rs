@@ -41,7 +41,7 @@ fn read(stream: &[u8], sizes: &[usize], limits: &FrameLimits) -> (Vec<Seen>, Res
     for &size in sizes.iter().cycle() {
         let (now, after) = rest.split_at(size.clamp(1, rest.len().max(1)).min(rest.len()));
         rest = after;
-        let outcome = reader.read(now, limits, |incoming| {
+        let outcome = reader.read(now, limits, None, |incoming| {
             seen.push(match incoming {
                 Incoming::Message { text, payload } => Seen::Message(text, payload.to_vec()),
                 Incoming::Ping(payload) => Seen::Ping(payload.to_vec()),
@@ -120,8 +120,8 @@ fn nothing_is_read_after_a_close_or_a_violation() {
     let stream = [frame(0x88, &[0x03, 0xE8, b'x']), frame(0x81, b"late"), vec![0xFF; 40]].concat();
     assert_eq!(read_whole(&stream), (vec![Seen::Close(Some(1000), "x".into())], Ok(())));
     let mut reader = FrameReader::new();
-    assert!(reader.read(&[0x83], &SMALL, |_| ()).is_err());
-    assert_eq!(reader.read(&frame(0x81, b"x"), &SMALL, |_| panic!("read after a violation")), Ok(()));
+    assert!(reader.read(&[0x83], &SMALL, None, |_| ()).is_err());
+    assert_eq!(reader.read(&frame(0x81, b"x"), &SMALL, None, |_| panic!("read after a violation")), Ok(()));
     assert!(reader.is_ended());
 }
 
@@ -144,7 +144,7 @@ fn a_frame_that_declares_much_costs_only_what_arrives() {
     let mut reader = FrameReader::new();
     let limits = FrameLimits::default();
     // 64 KB declared, 14 bytes sent.
-    reader.read(&[0x82, 0xFF, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4], &limits, |_| ()).unwrap();
+    reader.read(&[0x82, 0xFF, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4], &limits, None, |_| ()).unwrap();
     assert!(reader.held_bytes() < 128, "{} bytes held", reader.held_bytes());
 }
 
@@ -156,7 +156,7 @@ fn between_messages_no_memory_is_held() {
     let stream = [frame(0x02, &piece), frame(0x00, &piece), frame(0x80, &piece)].concat();
     let mut messages = 0;
     for chunk in stream.chunks(1_000) {
-        reader.read(chunk, &limits, |_| messages += 1).unwrap();
+        reader.read(chunk, &limits, None, |_| messages += 1).unwrap();
     }
     assert_eq!((messages, reader.held_bytes()), (1, 0));
     assert!(size_of::<FrameReader>() <= 16);

@@ -11,8 +11,8 @@ use std::{
 use bytes::Bytes;
 use tickwire_backplane::Signal;
 use tickwire_protocol::{
-    ChannelName, CloseCode, DeliveryClass, Event, Position, Priority, Publication, publication::FrameCache,
-    time::now_ms,
+    ChannelName, CloseCode, DeliveryClass, Event, Position, Priority, Publication, dialect::Dialect,
+    publication::FrameCache, time::now_ms,
 };
 use tokio::net::TcpStream;
 
@@ -22,7 +22,7 @@ use super::{
     stream::{Next, is_expired},
 };
 use crate::{
-    connection::{Connection, ConnectionId, Sink, frame},
+    connection::{Connection, ConnectionId, Sink, frame, frame_kind},
     metrics::{ClassLabels, Metrics},
     outbox::{ChannelId, Item, Outbox, Packing, Pushed, SLICES_MAX, Tag},
 };
@@ -129,7 +129,7 @@ impl Shard {
                 dirty.push(subscriber.connection);
             }
         }
-        round.finish(self, hub);
+        round.finish(hub);
     }
 
     /// Sends what a subscriber's rate held back and now allows; whether something is still held.
@@ -150,7 +150,7 @@ impl Shard {
             round.push(connection, to);
         }
         hub.mark_dirty(to);
-        round.finish(self, hub);
+        round.finish(hub);
         more
     }
 
@@ -300,6 +300,7 @@ enum Chosen {
 
 /// One message on its way to a channel's subscribers: encoded at most once per dialect.
 struct Round<'a> {
+    shard: &'a Shard,
     channel: ChannelId,
     class: DeliveryClass,
     publication: &'a Arc<Publication>,
@@ -313,8 +314,9 @@ struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    fn new(shard: &Shard, hub: &Hub, channel: ChannelId, publication: &'a Arc<Publication>) -> Self {
+    fn new(shard: &'a Shard, hub: &Hub, channel: ChannelId, publication: &'a Arc<Publication>) -> Self {
         Self {
+            shard,
             channel,
             class: hub.channels[channel.0 as usize].policy.class,
             publication,
@@ -345,12 +347,31 @@ impl<'a> Round<'a> {
         Chosen::Hold { first }
     }
 
+    /// The message's frame, compressed where the connection can read that and it is worth it.
+    fn encoded(&self, dialect: Dialect, deflates: bool) -> Option<Bytes> {
+        let plain = || dialect.encode(&Event::Message(self.publication.clone()));
+        if deflates && let Some(deflated) = self.deflated(dialect, plain) {
+            return Some(deflated);
+        }
+        self.frames[dialect.slot()].get_or_init(|| plain().map(|body| frame(dialect, &body))).clone()
+    }
+
+    /// Compressed by the first shard of the node that needs it, for all.
+    fn deflated(&self, dialect: Dialect, plain: impl Fn() -> Option<Bytes>) -> Option<Bytes> {
+        let deflated = self.publication.frames.get_or_deflate(dialect.slot(), || {
+            let body = plain().filter(|body| body.len() >= self.shard.node.config.edge.deflate_min_bytes)?;
+            let deflated = self.shard.deflater.borrow_mut().frame(frame_kind(dialect), &body);
+            let saved = deflated.as_ref().map_or(0, |deflated| body.len().saturating_sub(deflated.len()));
+            self.shard.node.metrics.deflated.inc();
+            self.shard.node.metrics.deflate_saved.inc_by(saved as u64);
+            deflated
+        });
+        deflated.cloned()
+    }
+
     fn push(&mut self, connection: &mut Connection, id: ConnectionId) {
         let dialect = connection.state.dialect();
-        let encoded = self.frames[dialect.slot()].get_or_init(|| {
-            dialect.encode(&Event::Message(self.publication.clone())).map(|body| frame(dialect, &body))
-        });
-        let Some(encoded) = encoded.clone() else { return };
+        let Some(encoded) = self.encoded(dialect, connection.deflates) else { return };
         let is_owed = self.class == DeliveryClass::Inbox && self.publication.priority == Priority::Critical;
         let tag = (is_owed || matches!(connection.sink, Sink::Pull)).then(|| {
             let receipts = if is_owed { self.publication.position.into_iter().collect() } else { Vec::new() };
@@ -366,7 +387,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn finish(self, shard: &Shard, hub: &mut Hub) {
+    fn finish(self, hub: &mut Hub) {
+        let shard = self.shard;
         let metrics = &shard.node.metrics;
         metrics.messages_out.inc_by(self.queued + self.conflated);
         metrics.conflated.inc_by(self.conflated);

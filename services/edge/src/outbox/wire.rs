@@ -6,7 +6,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::{Item, Packing, Tag};
-use crate::framing::outgoing::{DataKind, FrameHeader};
+use crate::framing::{
+    deflate::Joined,
+    outgoing::{self, DataKind, FrameHeader},
+};
 
 /// Slices that one `writev` takes.
 pub(crate) const SLICES_MAX: usize = 64;
@@ -84,6 +87,10 @@ impl Wire {
             }
             return;
         }
+        if items.iter().any(|item| outgoing::is_deflated(&item.frame)) {
+            self.pack_deflated(items, json);
+            return;
+        }
         let bodies: usize = items.iter().map(|item| item.frame.len() - super::header_len(&item.frame)).sum();
         let separators = if json { items.len() + 1 } else { 0 };
         let kind = if json { DataKind::Text } else { DataKind::Binary };
@@ -109,6 +116,40 @@ impl Wire {
         }
         if !copied.is_empty() {
             self.push(copied.freeze(), None);
+        }
+        self.end_frame();
+    }
+
+    /// The same, as one compressed frame made of the items' compressed and plain bodies.
+    fn pack_deflated(&mut self, items: SmallVec<[Item; 16]>, json: bool) {
+        let room: usize = items.iter().map(|item| item.frame.len() + 8).sum();
+        let mut joined = Joined::with_capacity(room + 8);
+        let mut tags = SmallVec::<[Box<Tag>; 4]>::new();
+        let mut separator = b"[";
+        for item in items {
+            if json {
+                joined.push_stored(separator);
+                separator = b",";
+            }
+            if outgoing::is_deflated(&item.frame) {
+                joined.push_deflated(&item.body());
+            } else {
+                joined.push_stored(&item.body());
+            }
+            tags.extend(item.tag);
+        }
+        if json {
+            joined.push_stored(b"]");
+        }
+        let body = Bytes::from(joined.finish());
+        let kind = if json { DataKind::Text } else { DataKind::Binary };
+        let header = FrameHeader::new(kind, body.len()).deflated();
+        self.push(Bytes::copy_from_slice(header.as_slice()), None);
+        let mut tags = tags.into_iter();
+        self.push(body, tags.next());
+        // Further ones are due with it.
+        for tag in tags {
+            self.push(Bytes::new(), Some(tag));
         }
         self.end_frame();
     }

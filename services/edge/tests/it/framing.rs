@@ -273,9 +273,9 @@ fn run(addr: SocketAddr, case: &Case) {
     for expect in &case.expect {
         let frame = wire.frame().unwrap_or_else(|| panic!("{}: ended before {expect:?}", case.name));
         let matches = match expect {
-            Text(payload) => frame == ServerFrame { opcode: TEXT, payload: payload.clone() },
-            Binary(payload) => frame == ServerFrame { opcode: BINARY, payload: payload.clone() },
-            Pong(payload) => frame == ServerFrame { opcode: PONG, payload: payload.clone() },
+            Text(payload) => frame == ServerFrame { opcode: TEXT, deflated: false, payload: payload.clone() },
+            Binary(payload) => frame == ServerFrame { opcode: BINARY, deflated: false, payload: payload.clone() },
+            Pong(payload) => frame == ServerFrame { opcode: PONG, deflated: false, payload: payload.clone() },
             Close(code) => {
                 let code = code.map(u16::to_be_bytes);
                 frame.opcode == CLOSE && frame.payload.first_chunk::<2>() == code.as_ref()

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy knows #[test] functions, not what they call")]
 
 mod accept;
+mod deflate;
 mod delivery;
 #[allow(dead_code, reason = "its `main` is for the command line")]
 #[path = "../../examples/echo.rs"]

@@ -15,11 +15,14 @@ pub(crate) const CLOSE: u8 = 0x8;
 pub(crate) const PING: u8 = 0x9;
 pub(crate) const PONG: u8 = 0xA;
 pub(crate) const FIN: u8 = 0x80;
+pub(crate) const RSV1: u8 = 0x40;
 
 /// A frame from the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerFrame {
     pub(crate) opcode: u8,
+    /// RSV1: the payload is compressed.
+    pub(crate) deflated: bool,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -127,7 +130,7 @@ impl Wire {
         loop {
             let frame = self.frame().expect("a frame before the end");
             match frame.opcode {
-                TEXT => return serde_json::from_slice(&frame.payload).unwrap(),
+                TEXT if !frame.deflated => return serde_json::from_slice(&frame.payload).unwrap(),
                 PING | PONG => {}
                 _ => panic!("{frame:?}"),
             }
@@ -225,7 +228,7 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 
 fn parse(bytes: &[u8]) -> Option<(ServerFrame, usize)> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
-    assert_eq!(first & 0xF0, FIN, "a server frame is final and has no reserved bits");
+    assert_eq!(first & 0xB0, FIN, "a server frame is final and has no reserved bit but that of compression");
     assert_eq!(second & 0x80, 0, "a server frame is not masked");
     let (len, at) = match second {
         126 => (usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().unwrap())), 4),
@@ -233,5 +236,5 @@ fn parse(bytes: &[u8]) -> Option<(ServerFrame, usize)> {
         short => (usize::from(short), 2),
     };
     let payload = bytes.get(at..at + len)?.to_vec();
-    Some((ServerFrame { opcode: first & 0x0F, payload }, at + len))
+    Some((ServerFrame { opcode: first & 0x0F, deflated: first & RSV1 != 0, payload }, at + len))
 }
