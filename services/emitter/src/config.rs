@@ -7,6 +7,8 @@ use tickwire_auth::{AuthConfig, Secret};
 use tickwire_protocol::namespace::Policy;
 use tickwire_telemetry::TelemetryConfig;
 
+use crate::escalate::EscalationConfig;
+
 /// Everything [`crate::run`] needs besides its listener and backplane.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -15,6 +17,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// The emitter itself.
     pub emitter: EmitterConfig,
+    /// Overdue alerts.
+    pub escalation: EscalationConfig,
     /// Policies laid over the default [`Namespaces`](tickwire_protocol::namespace::Namespaces), by namespace.
     pub namespaces: BTreeMap<String, Policy>,
     /// Logs and traces.

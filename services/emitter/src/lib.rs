@@ -11,6 +11,7 @@
 
 mod api;
 mod config;
+mod escalate;
 mod events;
 mod metrics;
 mod publish;
@@ -26,6 +27,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, EmitterConfig};
+pub use escalate::EscalationConfig;
 
 /// How often revocations are read; a revoked service token works no longer than this.
 const REVOCATIONS_INTERVAL: Duration = Duration::from_secs(1);
@@ -44,6 +46,17 @@ pub enum EmitterError {
         /// What it should be.
         reason: &'static str,
     },
+    /// A setting of escalation is out of its bounds.
+    #[error("escalation.{key}: {reason}")]
+    Escalation {
+        /// The key below `escalation`.
+        key: &'static str,
+        /// What it should be.
+        reason: &'static str,
+    },
+    /// The webhook's client cannot be made.
+    #[error("there is no client for escalation.url")]
+    Webhook(#[source] reqwest::Error),
     /// The listener failed.
     #[error("the listener failed")]
     Listen(#[source] std::io::Error),
@@ -54,8 +67,8 @@ impl EmitterError {
     pub fn is_config(&self) -> bool {
         match self {
             Self::Auth(error) => error.is_config(),
-            Self::Config { .. } => true,
-            Self::Listen(_) => false,
+            Self::Config { .. } | Self::Escalation { .. } => true,
+            Self::Webhook(_) | Self::Listen(_) => false,
         }
     }
 }
@@ -67,6 +80,7 @@ pub fn check(config: &Config) -> Result<(), EmitterError> {
         Err(AuthError::NoKeys) if !config.emitter.api_keys.is_empty() => {}
         result => drop(result?),
     }
+    escalate::check(&config.escalation)?;
     let emitter = &config.emitter;
     let at_least_one = |key, value: usize| {
         if value == 0 { Err(EmitterError::Config { key, reason: "at least 1" }) } else { Ok(()) }
@@ -93,11 +107,22 @@ pub async fn run(
     let drain = config.emitter.drain();
     let app = Arc::new(api::App::new(config, backplane)?);
     let address = listener.local_addr().map_err(EmitterError::Listen)?;
+    let escalator = escalate::Escalator::new(
+        Arc::clone(&app.backplane),
+        app.config.escalation.clone(),
+        app.metrics.escalation.clone(),
+    );
+    let escalating = tokio::spawn(escalator.map_err(EmitterError::Webhook)?.run(shutdown.clone()));
     let upkeep = tokio::spawn(keep_revocations(Arc::clone(&app), shutdown.clone()));
     let connections_max = app.config.emitter.connections_max;
     let draining = tokio::spawn(tell_draining(Arc::clone(&app), shutdown.clone()));
     tracing::info!(addr = %address, "listening");
     serve::serve(listener, api::router(app), connections_max, drain, shutdown).await;
+    // Its requests end within their own deadline; what is cut off here is another emitter's after the lease.
+    let mut escalating = escalating;
+    if tokio::time::timeout(drain, &mut escalating).await.is_err() {
+        escalating.abort();
+    }
     draining.abort();
     upkeep.abort();
     Ok(())

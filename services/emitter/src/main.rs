@@ -7,13 +7,13 @@ use clap::Parser;
 use serde::Deserialize;
 use tickwire_auth::AuthConfig;
 use tickwire_backplane::redis::{RedisBackplane, RedisConfig};
-use tickwire_emitter::{Config, EmitterConfig};
+use tickwire_emitter::{Config, EmitterConfig, EscalationConfig};
 use tickwire_protocol::namespace::Policy;
 use tickwire_telemetry::{TelemetryConfig, config, fail, fail_init, shutdown};
 use tokio::net::TcpListener;
 
 /// The sections that an emitter reads.
-const SECTIONS: &[&str] = &["auth", "emitter", "namespaces", "telemetry", "backplane"];
+const SECTIONS: &[&str] = &["auth", "emitter", "escalation", "namespaces", "telemetry", "backplane"];
 
 /// Takes messages from backends over HTTP and publishes them to the cluster.
 ///
@@ -34,6 +34,7 @@ struct Options {
 struct Settings {
     auth: AuthConfig,
     emitter: EmitterConfig,
+    escalation: EscalationConfig,
     namespaces: std::collections::BTreeMap<String, Policy>,
     telemetry: TelemetryConfig,
     backplane: RedisConfig,
@@ -45,10 +46,10 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return fail(&error),
     };
-    let Settings { auth, mut emitter, namespaces, telemetry, mut backplane } = settings;
+    let Settings { auth, mut emitter, escalation, namespaces, telemetry, mut backplane } = settings;
     emitter.listen = options.listen.unwrap_or(emitter.listen);
     backplane.url = options.redis.unwrap_or(backplane.url);
-    let config = Config { auth, emitter, namespaces, telemetry };
+    let config = Config { auth, emitter, escalation, namespaces, telemetry };
     if let Err(error) = tickwire_emitter::check(&config) {
         return fail(&format!("{:#}", anyhow::Error::from(error)));
     }

@@ -1,5 +1,7 @@
 //! Metric handles of an emitter.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -36,6 +38,29 @@ pub(crate) struct Metrics {
     pub(crate) auth_failures: Family<CodeLabels, Counter>,
     /// Revocations of service tokens given up at their bound.
     pub(crate) revocations_evicted: Gauge,
+    /// Of overdue alerts.
+    pub(crate) escalation: EscalationMetrics,
+}
+
+/// What becomes of overdue alerts.
+#[derive(Debug, Clone)]
+pub(crate) struct EscalationMetrics {
+    /// Overdue in the cluster at the last look, those being sent by this process included.
+    pub(crate) due: Gauge,
+    /// Taken by the receiver.
+    pub(crate) sent: Counter,
+    /// Requests that failed.
+    pub(crate) failed: Counter,
+    /// Given up after the last try.
+    pub(crate) given_up: Counter,
+    /// Overdue while no receiver is configured.
+    pub(crate) unsent: Counter,
+    /// Calls of the backplane that failed.
+    pub(crate) look_failures: Counter,
+    /// From the deadline to the receiver's answer.
+    pub(crate) lag: Histogram,
+    /// Age of the cluster's oldest unacknowledged critical message; 0 if there is none.
+    pub(crate) oldest_age: Gauge<f64, AtomicU64>,
 }
 
 /// Labels of an answer.
@@ -83,6 +108,7 @@ impl Metrics {
             refusals: Family::default(),
             auth_failures: Family::default(),
             revocations_evicted: Gauge::default(),
+            escalation: EscalationMetrics::register(registry),
         };
         let emitter = registry.sub_registry_with_prefix("tickwire_emitter");
         emitter.register("requests", "Requests answered, by route and status", metrics.requests.clone());
@@ -109,6 +135,58 @@ impl Metrics {
             "revocations_evicted",
             "Revocations given up at their bound; above zero a revoked service token may be in use",
             metrics.revocations_evicted.clone(),
+        );
+        metrics
+    }
+}
+
+impl EscalationMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            due: Gauge::default(),
+            sent: Counter::default(),
+            failed: Counter::default(),
+            given_up: Counter::default(),
+            unsent: Counter::default(),
+            look_failures: Counter::default(),
+            // 0.1 s to 27 min.
+            lag: Histogram::new(exponential_buckets(0.1, 2.0, 15)),
+            oldest_age: Gauge::default(),
+        };
+        let emitter = registry.sub_registry_with_prefix("tickwire_emitter");
+        emitter.register(
+            "escalations_due",
+            "Overdue alerts in the cluster that nobody was told of yet",
+            metrics.due.clone(),
+        );
+        emitter.register("escalations_sent", "Overdue alerts that the webhook took", metrics.sent.clone());
+        emitter.register("escalations_failed", "Webhook calls that failed", metrics.failed.clone());
+        emitter.register(
+            "escalations_given_up",
+            "Overdue alerts given up after the last try: nobody was told",
+            metrics.given_up.clone(),
+        );
+        emitter.register(
+            "escalations_unsent",
+            "Overdue alerts while escalation.url is not set",
+            metrics.unsent.clone(),
+        );
+        emitter.register(
+            "escalation_backplane_failures",
+            "Backplane calls of the escalation that failed",
+            metrics.look_failures.clone(),
+        );
+        emitter.register_with_unit(
+            "escalation_lag",
+            "From an alert's deadline to the webhook's answer",
+            Unit::Seconds,
+            metrics.lag.clone(),
+        );
+        emitter.register_with_unit(
+            "oldest_unacknowledged_alert_age",
+            "Age of the cluster's oldest unacknowledged critical message",
+            Unit::Seconds,
+            metrics.oldest_age.clone(),
         );
         metrics
     }

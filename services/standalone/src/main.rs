@@ -7,7 +7,7 @@ use clap::Parser;
 use serde::Deserialize;
 use tickwire_auth::AuthConfig;
 use tickwire_edge::config::{EdgeConfig, LimitsConfig};
-use tickwire_emitter::EmitterConfig;
+use tickwire_emitter::{EmitterConfig, EscalationConfig};
 use tickwire_protocol::namespace::Policy;
 use tickwire_standalone::{
     Config,
@@ -40,12 +40,13 @@ struct Settings {
     limits: LimitsConfig,
     edge: EdgeConfig,
     emitter: EmitterConfig,
+    escalation: EscalationConfig,
     namespaces: BTreeMap<String, Policy>,
     telemetry: TelemetryConfig,
 }
 
 /// The sections' names.
-const SECTIONS: [&str; 6] = ["auth", "limits", "edge", "emitter", "namespaces", "telemetry"];
+const SECTIONS: [&str; 7] = ["auth", "limits", "edge", "emitter", "escalation", "namespaces", "telemetry"];
 
 /// Where standalone's defaults differ from the services' own: on one machine all clients are one address, often one user, and
 /// whoever stops the process wants it to end.
@@ -84,13 +85,14 @@ fn main() -> ExitCode {
 /// Everything that can be found wrong before a port is bound.
 fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
     let settings: Settings = config::load_over(DEFAULTS, &SECTIONS)?;
-    let Settings { auth, limits, mut edge, mut emitter, namespaces, telemetry } = settings;
+    let Settings { auth, limits, mut edge, mut emitter, escalation, namespaces, telemetry } = settings;
     edge.listen = arguments.listen.unwrap_or(edge.listen);
     emitter.listen = arguments.emitter_listen.unwrap_or(emitter.listen);
     let mut config = Config {
         emitter: tickwire_emitter::Config {
             auth: auth.clone(),
             emitter,
+            escalation,
             namespaces: namespaces.clone(),
             telemetry: telemetry.clone(),
         },

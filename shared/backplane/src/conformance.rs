@@ -17,6 +17,7 @@ use crate::{Backplane, HistoryQuery, Publish, Signal, Subscriber};
 
 pub mod bus;
 pub mod cluster;
+pub mod escalation;
 pub mod history;
 pub mod inbox;
 pub mod latest;
@@ -88,6 +89,13 @@ macro_rules! conformance_tests {
             history::reading_an_unknown_channel_creates_its_epoch,
             history::the_oldest_messages_are_trimmed_and_it_says_so,
             history::what_comes_after_a_position_is_read_on_any_node,
+            escalation::an_acknowledged_alert_is_not_due,
+            escalation::an_alert_that_expires_first_is_never_due,
+            escalation::an_escalated_alert_is_not_due_again_and_can_still_be_acknowledged,
+            escalation::an_overdue_alert_is_held_by_one_caller_at_a_time,
+            escalation::the_age_of_the_oldest_unacknowledged_critical_message_is_known,
+            escalation::what_a_lost_caller_held_is_due_again,
+            escalation::what_failed_is_due_again_later,
             inbox::a_critical_message_waits_until_it_is_acknowledged,
             inbox::acknowledging_a_critical_message_twice_leaves_the_cursor,
             inbox::acknowledging_the_future_does_nothing,
@@ -231,6 +239,7 @@ mod tests {
         let modules = [
             ("bus", include_str!("conformance/bus.rs")),
             ("cluster", include_str!("conformance/cluster.rs")),
+            ("escalation", include_str!("conformance/escalation.rs")),
             ("history", include_str!("conformance/history.rs")),
             ("inbox", include_str!("conformance/inbox.rs")),
             ("latest", include_str!("conformance/latest.rs")),

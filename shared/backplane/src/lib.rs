@@ -12,11 +12,11 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tickwire_protocol::{
     ChannelName, Position, Priority, Publication, RawJson, UserId, namespace::Policy, publication::Tags,
 };
 
+mod alerts;
 pub mod conformance;
 pub mod fan_in;
 pub mod memory;
@@ -25,6 +25,7 @@ pub mod redis;
 pub mod tail;
 pub mod testing;
 
+pub use alerts::{Alert, AlertId, AlertSpec, AlertStatus, DueAlert, DueAlerts, Escalation};
 pub use fan_in::FanIn;
 pub use tail::{Tail, TailAction};
 
@@ -92,49 +93,13 @@ impl Publish {
             alert: None,
         }
     }
-}
 
-/// An alert's tracking data. The id names its user (see [`AlertId`]), so its state lives beside the inbox.
-#[derive(Debug, Clone)]
-pub struct AlertSpec {
-    /// Its id.
-    pub id: AlertId,
-    /// Escalate if not acknowledged this long after acceptance.
-    pub escalate_after: Option<Duration>,
-}
-
-/// `{hex(user)}.{random}`: opaque to clients, and enough to find the inbox it belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct AlertId {
-    user: UserId,
-    text: String,
-}
-
-/// Where an alert stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AlertStatus {
-    /// Stored, not yet written to any connection.
-    Queued,
-    /// Written to at least one connection.
-    Delivered,
-    /// The user acknowledged it.
-    Acknowledged,
-    /// Its deadline passed unacknowledged.
-    Escalated,
-}
-
-/// An alert's state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alert {
-    /// Where it stands.
-    pub status: AlertStatus,
-    /// Connections it was written to.
-    pub delivered_to: u64,
-    /// When it was acknowledged.
-    pub acknowledged_at_ms: Option<u64>,
-    /// Its place in the inbox.
-    pub position: Position,
+    /// When its alert is to be escalated, milliseconds since the Unix epoch: never where it expires before.
+    pub(crate) fn escalates_at_ms(&self) -> Option<u64> {
+        let after = self.alert.as_ref()?.escalate_after?;
+        let deadline_ms = self.time_ms.saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+        self.expires_at_ms.is_none_or(|expires_at_ms| deadline_ms < expires_at_ms).then_some(deadline_ms)
+    }
 }
 
 /// What a publish did.
@@ -349,6 +314,15 @@ pub trait Backplane: Send + Sync + 'static {
     /// An alert's state; `None` when unknown or long settled.
     async fn alert(&self, id: &AlertId) -> Result<Option<Alert>, BackplaneError>;
 
+    /// Takes up to `limit` alerts whose deadline passed and that are neither acknowledged, escalated nor expired, the most
+    /// overdue first. What is taken belongs to the caller for `lease`; then, unless [`Backplane::escalated`] said what became
+    /// of it, it can be taken again, so a caller that dies loses nothing. No two callers hold one alert at a time.
+    async fn claim_due(&self, limit: usize, lease: Duration) -> Result<DueAlerts, BackplaneError>;
+
+    /// Says what became of an alert that [`Backplane::claim_due`] gave. [`Escalation::Again`] counts only while nobody else
+    /// took it since.
+    async fn escalated(&self, alert: &DueAlert, outcome: Escalation) -> Result<(), BackplaneError>;
+
     /// The owner recorded for a channel.
     async fn owner(&self, channel: &ChannelName) -> Result<Option<UserId>, BackplaneError>;
 
@@ -434,59 +408,5 @@ impl BackplaneError {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::NotDurable { .. } | Self::InboxFull | Self::Full)
-    }
-}
-
-impl AlertId {
-    /// A new one for `user`.
-    pub fn generate(user: &UserId) -> Self {
-        use rand::distr::{Alphanumeric, SampleString};
-        Self::new(user, &Alphanumeric.sample_string(&mut rand::rng(), 24))
-    }
-
-    /// The same one for the same `user` and `seed`: a repeated notification names the alert that the first one made.
-    pub fn derived(user: &UserId, seed: &str) -> Self {
-        const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-        let digest = Sha256::new().chain_update(user.as_str()).chain_update(b":").chain_update(seed).finalize();
-        let text: String = digest.iter().take(24).map(|byte| char::from(ALPHABET[usize::from(*byte) % 62])).collect();
-        Self::new(user, &text)
-    }
-
-    fn new(user: &UserId, unique: &str) -> Self {
-        use std::fmt::Write;
-        let mut text = String::with_capacity(user.as_str().len() * 2 + 25);
-        for byte in user.as_str().bytes() {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text.push('.');
-        text.push_str(unique);
-        Self { user: user.clone(), text }
-    }
-
-    /// Reads one that a caller gave; `None` if it cannot be one.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (hex, random) = text.split_once('.')?;
-        if random.len() != 24
-            || !random.bytes().all(|byte| byte.is_ascii_alphanumeric())
-            || !hex.is_ascii()
-            || hex.len() % 2 != 0
-        {
-            return None;
-        }
-        let bytes: Option<Vec<u8>> =
-            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok()).collect();
-        let user = UserId::new(std::str::from_utf8(&bytes?).ok()?).ok()?;
-        Some(Self { user, text: text.to_owned() })
-    }
-
-    /// Whose alert it is.
-    pub fn user(&self) -> &UserId {
-        &self.user
-    }
-
-    /// As on the wire.
-    pub fn as_str(&self) -> &str {
-        &self.text
     }
 }

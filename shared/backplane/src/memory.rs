@@ -14,11 +14,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tickwire_protocol::{ChannelName, Position, RawJson, UserId, namespace::Policy, time::now_ms};
+use tickwire_protocol::{ChannelName, DeliveryClass, Position, RawJson, UserId, namespace::Policy, time::now_ms};
 
 use crate::{
-    Alert, AlertId, Backplane, BackplaneError, Control, Count, FanIn, History, HistoryQuery, InboxState, NodeReport,
-    Presence, PresenceChange, Publish, Published, Signal, Snapshot, Subscriber, SubscriberId,
+    Alert, AlertId, Backplane, BackplaneError, Control, Count, DueAlert, DueAlerts, Escalation, FanIn, History,
+    HistoryQuery, InboxState, NodeReport, Presence, PresenceChange, Publish, Published, Signal, Snapshot, Subscriber,
+    SubscriberId,
     fan_in::{Added, FanInStats},
     preferences,
 };
@@ -164,8 +165,13 @@ impl MemoryBackplane {
     fn store_and_deliver(&self, mut publish: Publish) -> Result<Published, BackplaneError> {
         let channel = publish.channel.clone();
         let policy = publish.policy.clone();
-        let (alert, time_ms) = (publish.alert.take(), publish.time_ms);
+        let is_inbox = policy.class == DeliveryClass::Inbox;
+        let deadline_ms = publish.escalates_at_ms();
+        let alert = publish.alert.take().map(|spec| spec.id);
         let mut shard = self.shard(&channel);
+        if alert.is_some() {
+            lock(&self.alerts).admit()?;
+        }
         let publishing = |state: &mut Channel| {
             let (published, publication) = state.publish(publish, now_ms())?;
             Ok((published, publication.map(|publication| (publication, state.turns_dirty()))))
@@ -175,8 +181,8 @@ impl MemoryBackplane {
         if turned_dirty {
             shard.dirty.push(channel.clone());
         }
-        if let (Some(spec), Some(position)) = (alert, published.position) {
-            lock(&self.alerts).track(spec, &channel, position, time_ms);
+        if is_inbox {
+            lock(&self.alerts).on_message(alert, &publication, deadline_ms);
         }
         if !self.faults.loses(&channel) {
             self.fan_in.deliver(channel.as_str(), &Signal::Publication(publication));
@@ -309,6 +315,17 @@ impl Backplane for MemoryBackplane {
     async fn alert(&self, id: &AlertId) -> Result<Option<Alert>, BackplaneError> {
         self.faults.check()?;
         Ok(lock(&self.alerts).get(id, now_ms()))
+    }
+
+    async fn claim_due(&self, limit: usize, lease: Duration) -> Result<DueAlerts, BackplaneError> {
+        self.faults.check()?;
+        Ok(lock(&self.alerts).claim_due(limit, lease, now_ms()))
+    }
+
+    async fn escalated(&self, alert: &DueAlert, outcome: Escalation) -> Result<(), BackplaneError> {
+        self.faults.check()?;
+        lock(&self.alerts).escalated(alert, outcome, now_ms());
+        Ok(())
     }
 
     async fn owner(&self, channel: &ChannelName) -> Result<Option<UserId>, BackplaneError> {

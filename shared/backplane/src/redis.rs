@@ -18,17 +18,22 @@
 //! `client-output-buffer-limit pubsub 256mb 64mb 60` for busy nodes, since the default cuts a subscriber that is a second
 //! late; with Sentinel `min-replicas-to-write 1`, so that a master cut off from the others stops taking messages.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use tickwire_protocol::{ChannelName, Position, RawJson, UserId, namespace::Policy};
 use tokio::task::JoinHandle;
 
 use crate::{
-    Alert, AlertId, Backplane, BackplaneError, Control, Count, History, HistoryQuery, InboxState, NodeReport, Presence,
-    PresenceChange, Publish, Published, Snapshot, Subscriber, SubscriberId, fan_in::FanInStats,
+    Alert, AlertId, Backplane, BackplaneError, Control, Count, DueAlert, DueAlerts, Escalation, History, HistoryQuery,
+    InboxState, NodeReport, Presence, PresenceChange, Publish, Published, Snapshot, Subscriber, SubscriberId,
+    fan_in::FanInStats,
 };
 
+mod alerts;
 mod config;
 mod core;
 mod error;
@@ -51,7 +56,7 @@ pub use config::{PARTITIONS_MAX, RedisConfig};
 pub use stats::Stats;
 
 /// How often a starting process looks whether it is connected.
-const READY_POLL: std::time::Duration = std::time::Duration::from_millis(10);
+const READY_POLL: Duration = Duration::from_millis(10);
 
 /// The backplane of a cluster. Dropping it closes its connections.
 pub struct RedisBackplane {
@@ -169,6 +174,14 @@ impl Backplane for RedisBackplane {
 
     async fn alert(&self, id: &AlertId) -> Result<Option<Alert>, BackplaneError> {
         self.core.alert(id).await
+    }
+
+    async fn claim_due(&self, limit: usize, lease: Duration) -> Result<DueAlerts, BackplaneError> {
+        self.core.claim_due(limit, lease).await
+    }
+
+    async fn escalated(&self, alert: &DueAlert, outcome: Escalation) -> Result<(), BackplaneError> {
+        self.core.escalated(alert, outcome).await
     }
 
     async fn owner(&self, channel: &ChannelName) -> Result<Option<UserId>, BackplaneError> {

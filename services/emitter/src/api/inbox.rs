@@ -42,7 +42,7 @@ pub(crate) struct NotificationBody {
     /// Milliseconds since the Unix epoch; not delivered after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<u64>,
-    /// Unacknowledged this long, the alert counts as escalated. No webhook is called yet.
+    /// Unacknowledged this long, the alert is escalated (unless it expires before).
     #[serde(skip_serializing_if = "Option::is_none")]
     escalate_after_ms: Option<u64>,
     #[serde(skip_serializing)]
@@ -81,8 +81,21 @@ pub(crate) struct AlertBody {
     /// Milliseconds since the Unix epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged_at: Option<u64>,
+    /// When the escalation webhook took it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escalated_at: Option<u64>,
+    /// Calls of the escalation webhook that were begun.
+    attempts: u32,
     #[schema(value_type = String)]
     position: Position,
+}
+
+impl From<Alert> for AlertBody {
+    fn from(alert: Alert) -> Self {
+        let Alert { status, delivered_to, acknowledged_at_ms, escalated_at_ms, attempts, position } = alert;
+        let (acknowledged_at, escalated_at) = (acknowledged_at_ms, escalated_at_ms);
+        Self { status, delivered_to, acknowledged_at, escalated_at, attempts, position }
+    }
 }
 
 /// A user id out of a path.
@@ -147,7 +160,5 @@ pub(crate) async fn alert(
 ) -> Result<Json<AlertBody>, Refusal> {
     let unknown = || Refusal::not_found("no alert has this id, or it was settled long ago");
     let id = AlertId::parse(&id).ok_or_else(unknown)?;
-    let Alert { status, delivered_to, acknowledged_at_ms, position } =
-        app.backplane.alert(&id).await?.ok_or_else(unknown)?;
-    Ok(Json(AlertBody { status, delivered_to, acknowledged_at: acknowledged_at_ms, position }))
+    Ok(Json(AlertBody::from(app.backplane.alert(&id).await?.ok_or_else(unknown)?)))
 }

@@ -34,7 +34,11 @@ answer again, with `duplicate: true`, and publishes nothing. A key belongs to it
 `timestamp` in decimal digits, a line feed, and the text of `data` exactly as it stands in the body (of a MessagePack body: its rendering as compact \
 JSON, keys in the order sent). A signature that does not verify is refused (`bad_signature`).
 
-**Escalation.** `escalateAfterMs` sets an alert's deadline: unacknowledged after it, its status is `escalated`. No webhook is called yet.
+**Escalation.** `escalateAfterMs` sets an alert's deadline. Unacknowledged after it, its status is `escalated` and the webhook of `escalation.url` is \
+called with an `EscalationBody`, again and again until it answers 2xx or `escalation.attempts_max` or `age_max_s` is reached. It is called at least \
+once for each alert: `Idempotency-Key` is the alert's id, so that a receiver can tell repetitions. `Tickwire-Signature` is HMAC-SHA256, in hex, under \
+`escalation.secret`, over these bytes: the `Idempotency-Key`, a line feed, the `Tickwire-Timestamp` (milliseconds, decimal digits), a line feed, and the body. \
+A receiver refuses timestamps that are minutes old. Redirects are not followed.
 
 **Errors** are `{\"error\":{\"code\",\"message\",\"retryable\"}}`; 429 and 503 carry `Retry-After`.";
 

@@ -4,6 +4,7 @@
 
 mod access;
 mod bodies;
+mod escalation;
 mod events;
 mod inbox;
 mod operation;

@@ -7,17 +7,17 @@ use tickwire_protocol::{ChannelName, Position, Priority, UserId, namespace::Poli
 use super::{Nodes, eventually, number, offsets, publish_numbers, publish_one, user};
 use crate::{AlertId, AlertSpec, AlertStatus, BackplaneError, INBOX_CRITICAL_MAX, Publish};
 
-fn inbox() -> (UserId, ChannelName) {
+pub(super) fn inbox() -> (UserId, ChannelName) {
     let user = user();
     let channel = ChannelName::new(&format!("user:{user}")).expect("a channel's name");
     (user, channel)
 }
 
-fn ordinary(channel: &ChannelName) -> Publish {
+pub(super) fn ordinary(channel: &ChannelName) -> Publish {
     Publish::new(channel.clone(), Policy::inbox(), number(1))
 }
 
-fn critical(channel: &ChannelName) -> Publish {
+pub(super) fn critical(channel: &ChannelName) -> Publish {
     Publish { priority: Priority::Critical, ..ordinary(channel) }
 }
 

@@ -15,6 +15,7 @@ use tickwire_protocol::{ChannelName, Position, namespace::Policy};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    alerts::Rounds,
     config::RedisConfig,
     error::{self, from_redis, unavailable, unexpected},
     functions,
@@ -43,6 +44,7 @@ pub(super) struct Core {
     pub(super) ledger: Ledger,
     pub(super) health: Health,
     pub(super) links: Links,
+    pub(super) rounds: Rounds,
     /// By partition, the subscriber connection that serves it.
     errands: Mutex<Vec<Option<mpsc::Sender<Errand>>>>,
 }
@@ -84,6 +86,7 @@ impl Core {
             topology: Topology::new(&config)?,
             errands: Mutex::new(vec![None; keys.partitions()]),
             links: Links::new(keys.partitions()),
+            rounds: Rounds::default(),
             keys,
             config,
             counters: Counters::default(),

@@ -11,8 +11,9 @@ use redis::{Cmd, ToRedisArgs};
 use super::keys::fnv1a;
 
 /// In order: each part may use the locals of those before it.
-const PARTS: [&str; 6] = [
+const PARTS: [&str; 7] = [
     include_str!("functions/channel.lua"),
+    include_str!("functions/alerts.lua"),
     include_str!("functions/publish.lua"),
     include_str!("functions/read.lua"),
     include_str!("functions/inbox.lua"),

@@ -94,6 +94,11 @@ impl Keys {
         (self.partition(&inbox), self.alerts(&inbox) + id.as_str())
     }
 
+    /// A partition's overdue alerts, and its unacknowledged critical messages.
+    pub(super) fn awaited(&self, partition: usize) -> [String; 2] {
+        ["due", "open"].map(|set| self.prefix(partition, "alerts") + set)
+    }
+
     /// The partition and key of a user's preferences.
     pub(super) fn preferences(&self, user: &UserId) -> (usize, String) {
         (self.partition(user.as_str()), self.of(Kind::Preferences, user.as_str()))

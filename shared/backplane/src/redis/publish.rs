@@ -139,8 +139,8 @@ impl Core {
                 let alerts = self.keys.alerts(channel);
                 let alert_id = publish.alert.as_ref().map_or("", |alert| alert.id.as_str());
                 keys.extend([key(Kind::Ordinary), key(Kind::Critical), key(Kind::Cursor), alerts + alert_id]);
-                let escalate_after = publish.alert.as_ref().and_then(|alert| alert.escalate_after);
-                let escalate_at_ms = escalate_after.map_or(0, |after| publish.time_ms.saturating_add(millis(after)));
+                keys.extend(self.keys.awaited(self.keys.partition(channel)));
+                let escalates_at_ms = publish.escalates_at_ms().unwrap_or(0);
                 let mut command = self.with_common(functions::call("publish_inbox", &keys), publish);
                 command
                     .arg(expires_at_ms)
@@ -148,7 +148,7 @@ impl Core {
                     .arg(INBOX_CRITICAL_MAX)
                     .arg(INBOX_ORDINARY_MAX)
                     .arg(alert_id)
-                    .arg(escalate_at_ms);
+                    .arg(escalates_at_ms);
                 command
             }
         }

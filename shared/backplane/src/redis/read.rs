@@ -1,4 +1,4 @@
-//! Reading what is stored: histories, current values, inboxes, alerts.
+//! Reading what is stored: histories, current values, inboxes.
 
 use std::sync::Arc;
 
@@ -19,8 +19,7 @@ use super::{
     stats::Counters,
 };
 use crate::{
-    Alert, AlertId, AlertStatus, BackplaneError, HISTORY_LIMIT_MAX, History, HistoryQuery, INBOX_ORDINARY_MAX,
-    InboxState, Snapshot, preferences,
+    BackplaneError, HISTORY_LIMIT_MAX, History, HistoryQuery, INBOX_ORDINARY_MAX, InboxState, Snapshot, preferences,
 };
 
 /// How often two writers of one user's preferences may get in each other's way before one gives up.
@@ -137,61 +136,6 @@ impl Core {
         Ok(InboxState { top: reply::position(top)?, cursor, owed })
     }
 
-    pub(super) async fn acknowledge(
-        &self,
-        channel: &ChannelName,
-        positions: &[Position],
-    ) -> Result<(), BackplaneError> {
-        let kinds = [Kind::Stream, Kind::Ordinary, Kind::Critical, Kind::Cursor];
-        self.settle("acknowledge", &kinds, channel, positions).await
-    }
-
-    pub(super) async fn delivered(&self, channel: &ChannelName, positions: &[Position]) -> Result<(), BackplaneError> {
-        self.settle("delivered", &[Kind::Ordinary, Kind::Critical], channel, positions).await
-    }
-
-    async fn settle(
-        &self,
-        function: &str,
-        kinds: &[Kind],
-        channel: &ChannelName,
-        positions: &[Position],
-    ) -> Result<(), BackplaneError> {
-        if positions.is_empty() {
-            return Ok(());
-        }
-        let mut command = functions::call(function, &self.keys_of(kinds, channel));
-        command.arg(self.keys.alerts(channel.as_str()));
-        for position in positions {
-            command.arg(position.to_string());
-        }
-        self.call(self.shared(channel), command).await.map(drop)
-    }
-
-    pub(super) async fn alert(&self, id: &AlertId) -> Result<Option<Alert>, BackplaneError> {
-        let (partition, key) = self.keys.alert(id);
-        let mut command = redis::cmd("HMGET");
-        command.arg(key).arg(&["position", "delivered", "escalate", "acknowledged"]);
-        let [position, delivered, escalate, acknowledged] =
-            reply::tuple(self.call(Lane::Shared(partition), command).await?)?;
-        if position == Value::Nil {
-            return Ok(None);
-        }
-        let delivered_to = number(delivered)?.unwrap_or(0);
-        let acknowledged_at_ms = number(acknowledged)?;
-        let escalates_at_ms = number(escalate)?.filter(|&at| at > 0);
-        let status = if acknowledged_at_ms.is_some() {
-            AlertStatus::Acknowledged
-        } else if escalates_at_ms.is_some_and(|at| at <= now_ms()) {
-            AlertStatus::Escalated
-        } else if delivered_to > 0 {
-            AlertStatus::Delivered
-        } else {
-            AlertStatus::Queued
-        };
-        Ok(Some(Alert { status, delivered_to, acknowledged_at_ms, position: reply::position(position)? }))
-    }
-
     pub(super) async fn owner(&self, channel: &ChannelName) -> Result<Option<UserId>, BackplaneError> {
         let mut command = redis::cmd("GET");
         command.arg(self.keys.of(Kind::Owner, channel.as_str()));
@@ -221,7 +165,7 @@ impl Core {
         Err(unavailable("others keep changing the same preferences"))
     }
 
-    fn keys_of(&self, kinds: &[Kind], channel: &ChannelName) -> Vec<String> {
+    pub(super) fn keys_of(&self, kinds: &[Kind], channel: &ChannelName) -> Vec<String> {
         kinds.iter().map(|&kind| self.keys.of(kind, channel.as_str())).collect()
     }
 
@@ -229,12 +173,12 @@ impl Core {
         Lane::Own(self.keys.partition(channel.as_str()))
     }
 
-    fn shared(&self, channel: &ChannelName) -> Lane {
+    pub(super) fn shared(&self, channel: &ChannelName) -> Lane {
         Lane::Shared(self.keys.partition(channel.as_str()))
     }
 
     /// `None` where the stored bytes cannot be read: one damaged message must not hide the others.
-    fn decode(&self, channel: &ChannelName, position: Position, data: Bytes) -> Option<Arc<Publication>> {
+    pub(super) fn decode(&self, channel: &ChannelName, position: Position, data: Bytes) -> Option<Arc<Publication>> {
         match envelope::decode(channel.clone(), Some(position), data) {
             Ok(publication) => Some(Arc::new(publication)),
             Err(error) => {
@@ -244,13 +188,6 @@ impl Core {
             }
         }
     }
-}
-
-fn number(value: Value) -> Result<Option<u64>, BackplaneError> {
-    if value == Value::Nil {
-        return Ok(None);
-    }
-    reply::text(value)?.parse().map(Some).map_err(|_| unexpected("no number where one was expected"))
 }
 
 /// A stream entry's ID and its `d` field, which comes first.

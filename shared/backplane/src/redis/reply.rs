@@ -66,3 +66,11 @@ pub(super) fn pairs(value: Value) -> Result<Vec<(Value, Value)>, BackplaneError>
     }
     Ok(pairs)
 }
+
+/// A number written in digits, or nothing.
+pub(super) fn number(value: Value) -> Result<Option<u64>, BackplaneError> {
+    if value == Value::Nil {
+        return Ok(None);
+    }
+    text(value)?.parse().map(Some).map_err(|_| unexpected("no number where one was expected"))
+}

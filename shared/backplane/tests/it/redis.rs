@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use tickwire_backplane::{
-    Backplane, BackplaneError, HistoryQuery, NodeReport, PresenceChange, Publish, Published, Signal, Subscriber,
+    AlertId, AlertSpec, Backplane, BackplaneError, HistoryQuery, NodeReport, PresenceChange, Publish, Published,
+    Signal, Subscriber,
     conformance::Nodes,
     redis::{RedisBackplane, RedisConfig},
     testing::{RedisCluster, RedisSentinels, RedisServer},

@@ -23,12 +23,13 @@ use serde::de::DeserializeOwned;
 pub use render::defaults;
 
 /// Every section that some service has. A section outside this list is a mistake.
-pub const SECTIONS: [&str; 13] = [
+pub const SECTIONS: [&str; 14] = [
     "algorithm",
     "auth",
     "backplane",
     "edge",
     "emitter",
+    "escalation",
     "feed",
     "limits",
     "namespaces",

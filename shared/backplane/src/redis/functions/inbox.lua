@@ -1,8 +1,5 @@
 -- What an inbox owes its user, and what the user settled.
 
--- How long an alert's state can be asked for after it was settled, seconds.
-local SETTLED_TTL = 86400
-
 local function parts(position)
   local epoch, offset = string.match(position, '^(%d+)-(%d+)$')
   return tonumber(epoch), tonumber(offset)
@@ -23,13 +20,6 @@ local function inbox(keys, args)
   return { top, read or '', redis.call('HGETALL', critical), unread }
 end
 
-local function settle(alert)
-  if redis.call('EXISTS', alert) == 1 then
-    redis.call('HSETNX', alert, 'acknowledged', decimal(now_ms()))
-    redis.call('EXPIRE', alert, SETTLED_TTL)
-  end
-end
-
 local function alert_of(entry)
   local fields = entry[2]
   for i = 1, #fields, 2 do
@@ -48,9 +38,9 @@ local function is_ordinary(position, ordinary, stream)
   return stored and #stored[2] == 2
 end
 
--- Keys: stream, ordinary, critical, cursor. Arguments: an alert key up to its id (the same hash tag), then positions.
+-- Keys: stream, ordinary, critical, cursor, due, open. Arguments: an alert key up to its id (the same hash tag), then positions.
 local function acknowledge(keys, args)
-  local stream, ordinary, critical, cursor = unpack(keys)
+  local stream, ordinary, critical, cursor, due, open = unpack(keys)
   local alerts = args[1]
   local before = redis.call('GET', cursor)
   local after = before
@@ -59,7 +49,8 @@ local function acknowledge(keys, args)
     local owed = redis.call('HGET', critical, position)
     if owed then
       redis.call('HDEL', critical, position)
-      settle(alerts .. string.match(owed, '^%d+ (%S+)'))
+      redis.call('ZREM', open, open_name(critical, position))
+      settle(alerts, string.match(owed, '^%d+ (%S+)'), due)
     elseif (not after or is_later(position, after)) and is_ordinary(position, ordinary, stream) then
       after = position
     end
@@ -70,7 +61,7 @@ local function acknowledge(keys, args)
   for _, entry in ipairs(redis.call('XRANGE', ordinary, before and '(' .. before or '-', after)) do
     local alert = alert_of(entry)
     if alert then
-      settle(alerts .. alert)
+      settle(alerts, alert, due)
     end
   end
   -- As long as what it points into.

@@ -99,10 +99,10 @@ end
 -- Kept in a stream for recovery and beside it until the user has it: a critical message in a hash, as
 -- "<expiry> <alert id or -> <envelope>" by position and without a time to live; another among the newest ordinary ones.
 -- Neither knows of epochs: a debt outlives the numbering it was made under.
--- Further keys: ordinary, critical, cursor, alert. Further arguments: expiry, '1' if critical, most critical ones, most
+-- Further keys: ordinary, critical, cursor, alert, due, open. Further arguments: expiry, '1' if critical, most critical ones, most
 -- ordinary ones, alert id, when to escalate (or 0).
 local function publish_inbox(keys, args)
-  local meta, stream, seen, owner, ordinary, critical, cursor, alert = unpack(keys)
+  local meta, stream, seen, owner, ordinary, critical, cursor, alert, due, open = unpack(keys)
   local expires, is_critical, most_critical, most_ordinary, alert_id, escalate = unpack(args, 10, 15)
   local first = seen_before(seen, args)
   if first then
@@ -116,6 +116,7 @@ local function publish_inbox(keys, args)
     append(stream, args, position, 'critical', '1')
     local named = alert_id ~= '' and alert_id or '-'
     redis.call('HSET', critical, position, expires .. ' ' .. named .. ' ' .. args[ENVELOPE])
+    await_acknowledgement(open, critical, position)
   else
     append(stream, args, position)
     redis.call('XADD', ordinary, 'MAXLEN', '=', most_ordinary, position, 'd', args[ENVELOPE], 'a', alert_id)
@@ -123,11 +124,7 @@ local function publish_inbox(keys, args)
     redis.call('EXPIRE', cursor, args[META_TTL])
   end
   if alert_id ~= '' then
-    redis.call('HSET', alert, 'position', position, 'delivered', 0, 'escalate', escalate)
-    -- One that was never acknowledged is kept as long as its message: for ever if critical.
-    if is_critical ~= '1' then
-      redis.call('EXPIRE', alert, args[TTL])
-    end
+    track(alert, due, alert_id, position, escalate, args[ENVELOPE], is_critical ~= '1' and args[TTL])
   end
   remember(seen, owner, args, position)
   broadcast(args, position)

@@ -115,6 +115,28 @@ async fn an_inboxs_debts_survive_a_new_epoch() {
     assert_eq!(state.owed.iter().map(|publication| publication.position).collect::<Vec<_>>(), [Some(later)]);
 }
 
+/// An alert's deadline is as durable as the store: a restart with an append-only file forgets neither it nor its message.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_is_escalated_after_a_restart() {
+    let mut server = RedisServer::with_options(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let backplane = connect(server.url()).await;
+    let user = UserId::new("ann").unwrap();
+    let spec = AlertSpec { id: AlertId::generate(&user), escalate_after: Some(Duration::from_millis(1)) };
+    let alert = Publish {
+        priority: tickwire_protocol::Priority::Critical,
+        alert: Some(spec.clone()),
+        ..Publish::new(channel("user:ann"), Policy::inbox(), RawJson::null())
+    };
+    backplane.publish(alert).await.unwrap();
+    server.kill();
+    until("the loss is noticed", || !backplane.is_healthy()).await;
+    server.restart();
+    until("it is healthy again", || backplane.is_healthy()).await;
+    let due = backplane.claim_due(10, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(due.claimed.iter().map(|alert| &alert.id).collect::<Vec<_>>(), [&spec.id]);
+    assert!(due.oldest_unacknowledged.is_some());
+}
+
 /// The epoch counts on from the one before also where the clock stands behind it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_behind_cannot_turn_epochs_back() {
