@@ -8,6 +8,7 @@
 //! - Every queue, buffer and list has a bound.
 #![allow(clippy::cast_precision_loss, reason = "figures are made for people; 52 bits are enough")]
 
+pub mod agents;
 pub mod ledger;
 pub mod processes;
 pub mod progress;

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::cast_precision_loss, reason = "figures of tests are small")]
 
+mod agents;
 mod report;
 mod sample;
