@@ -14,6 +14,7 @@ mod config;
 mod escalate;
 mod events;
 mod metrics;
+mod presentation;
 mod publish;
 mod serve;
 mod throttle;

@@ -32,6 +32,8 @@ pub(crate) struct Metrics {
     pub(crate) events: Counter,
     /// Alerts made.
     pub(crate) alerts: Counter,
+    /// Notifications, by what their users' preferences made of them.
+    pub(crate) notifications: Family<PresentationLabels, Counter>,
     /// Requests and messages of a batch refused.
     pub(crate) refusals: Family<CodeLabels, Counter>,
     /// Callers whose token or key was refused.
@@ -82,6 +84,12 @@ pub(crate) struct ClassLabels {
     pub(crate) class: &'static str,
 }
 
+/// What became of a notification.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct PresentationLabels {
+    pub(crate) presentation: &'static str,
+}
+
 /// An error code.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct CodeLabels {
@@ -105,6 +113,7 @@ impl Metrics {
             duplicates: Counter::default(),
             events: Counter::default(),
             alerts: Counter::default(),
+            notifications: Family::default(),
             refusals: Family::default(),
             auth_failures: Family::default(),
             revocations_evicted: Gauge::default(),
@@ -129,6 +138,11 @@ impl Metrics {
         emitter.register("duplicates", "Messages whose idempotency key was known", metrics.duplicates.clone());
         emitter.register("events", "Typed events taken whole", metrics.events.clone());
         emitter.register("alerts", "Alerts made", metrics.alerts.clone());
+        emitter.register(
+            "notifications",
+            "Notifications, by what preferences made of them: shown, silent or dropped",
+            metrics.notifications.clone(),
+        );
         emitter.register("refusals", "Requests and messages refused, by code", metrics.refusals.clone());
         emitter.register("auth_failures", "Callers refused, by code", metrics.auth_failures.clone());
         emitter.register(

@@ -20,6 +20,7 @@ pub mod event;
 pub mod filter;
 pub mod namespace;
 pub mod position;
+pub mod preferences;
 pub mod publication;
 pub mod raw;
 pub mod signature;

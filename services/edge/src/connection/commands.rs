@@ -305,6 +305,9 @@ impl Shard {
 
     fn failed(&self, request: Option<i64>, error: &BackplaneError, channel: Option<&ChannelName>) -> Event {
         self.node.metrics.backplane_failures.get_or_create(&reason("command")).inc();
+        if matches!(error, BackplaneError::InvalidPreferences) {
+            return state::error(request, ErrorCode::BadRequest, &error.to_string(), None);
+        }
         let code = if error.is_retryable() { ErrorCode::Unavailable } else { ErrorCode::Internal };
         tracing::warn!(%error, "a client's command failed");
         state::error(request, code, "this cannot be done at the moment: try again", channel.map(ChannelName::as_str))

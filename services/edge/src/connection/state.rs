@@ -13,6 +13,7 @@ use tickwire_protocol::{
     event::ErrorEvent,
     filter::Filter,
     namespace::{Namespaces, Policy},
+    preferences::Preferences,
 };
 
 use crate::{
@@ -227,7 +228,10 @@ impl State {
             }
             Command::Refresh { token } => effects.push(Effect::Verify { id, token, refresh: true }),
             Command::Preferences { set } => {
-                effects.push(ask(id, Ask::Preferences { set }, None));
+                effects.push(match set.as_ref().map(Preferences::check_changes) {
+                    Some(Err(error)) => refuse(id, ErrorCode::BadRequest, &error.to_string(), None),
+                    Some(Ok(())) | None => ask(id, Ask::Preferences { set }, None),
+                });
             }
             Command::Publish { channel, key, data, idempotency_key } => {
                 let publish = |channel, policy| {

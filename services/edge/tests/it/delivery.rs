@@ -288,6 +288,9 @@ async fn history_presence_and_preferences_answer() {
     let set = alice.ask(json!({"type": "preferences", "set": {"sound": false}})).await;
     assert_eq!(set["preferences"], json!({"sound": false}));
     assert_eq!(alice.ask(json!({"type": "preferences"})).await["preferences"], json!({"sound": false}));
+    let wrong = alice.ask(json!({"type": "preferences", "set": {"rules": [{"action": "shout"}]}})).await;
+    assert_eq!(wrong["code"], "bad_request");
+    assert!(wrong["message"].as_str().unwrap().contains("rules[0].action"), "{wrong}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

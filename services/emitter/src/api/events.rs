@@ -56,7 +56,11 @@ pub(crate) async fn publish<E: Event>(
     let context = context(&head)?;
     let text = body::read(&app, &head, stream, app.config.emitter.body_bytes_max).await?;
     let event: E = body::parse(&text)?;
-    let (batch, alert) = prepare(&app, &context, &event)?;
+    let mut batch = Vec::new();
+    for publish in prepare(&app, &context, &event)? {
+        batch.extend(app.present(publish).await?);
+    }
+    let alert = batch.iter().find_map(|publish| publish.alert.as_ref()).map(|alert| alert.id.clone());
     Ok(answer(&app, app.publish_all(batch).await, alert))
 }
 
@@ -64,13 +68,9 @@ pub(crate) async fn unknown(_: Service, Path(kind): Path<String>) -> Refusal {
     Refusal::not_found(format!("there is no event kind `{}`", body::cut(&kind)))
 }
 
-/// The messages of `event`, and its alert. A key is scoped to the kind: backends reuse one order's id for its update and
+/// The messages of `event`. A key is scoped to the kind: backends reuse one order's id for its update and
 /// its trade.
-fn prepare<E: Event>(
-    app: &App,
-    context: &RequestContext,
-    event: &E,
-) -> Result<(Vec<Publish>, Option<AlertId>), Refusal> {
+fn prepare<E: Event>(app: &App, context: &RequestContext, event: &E) -> Result<Vec<Publish>, Refusal> {
     event.check()?;
     check_age(event.timestamp_ms())?;
     let key = event.idempotency_key().or(context.idempotency_key.as_deref());
@@ -90,8 +90,7 @@ fn prepare<E: Event>(
         let spec = stamp.alert.clone().filter(|_| is_alert).map(|id| AlertSpec { id, escalate_after: None });
         Ok(Publish { priority, key: value_key, owner, alert: spec, idempotency_key: key.clone(), ..draft })
     });
-    let batch = batch.collect::<Result<_, Refusal>>()?;
-    Ok((batch, stamp.alert))
+    batch.collect()
 }
 
 fn answer(app: &App, results: Vec<Result<Receipt, Refusal>>, alert: Option<AlertId>) -> Response {

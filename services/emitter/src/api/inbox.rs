@@ -20,7 +20,7 @@ use crate::{
 /// Longest time until an escalation, milliseconds: 30 days.
 const ESCALATE_AFTER_MS_MAX: u64 = 30 * 86_400_000;
 
-/// What to tell a user. It arrives in the inbox with its `alertId`.
+/// What to tell a user. It arrives in the inbox with its `alertId` and its `presentation`.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct NotificationBody {
@@ -67,6 +67,9 @@ pub(crate) struct NotifiedBody {
     receipt: Receipt,
     /// For `GET /v1/alerts/{id}`.
     alert_id: String,
+    /// The user's preferences mute it: nothing was stored, there is no alert and no `position`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    suppressed: bool,
 }
 
 /// Where an alert stands.
@@ -136,8 +139,12 @@ pub(crate) async fn notify(
         alert: Some(AlertSpec { id: alert, escalate_after: notification.escalate_after_ms.map(Duration::from_millis) }),
         ..draft
     };
-    let receipt = app.publish(publish).await?;
-    Ok(Json(NotifiedBody { receipt, alert_id }))
+    let channel = publish.channel.clone();
+    let (receipt, suppressed) = match app.present(publish).await? {
+        Some(publish) => (app.publish(publish).await?, false),
+        None => (Receipt { channel, position: None, duplicate: false }, true),
+    };
+    Ok(Json(NotifiedBody { receipt, alert_id, suppressed }))
 }
 
 impl NotificationBody {

@@ -8,6 +8,7 @@ mod escalation;
 mod events;
 mod inbox;
 mod operation;
+mod preferences;
 mod publishing;
 mod reading;
 mod rig;

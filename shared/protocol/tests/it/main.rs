@@ -4,6 +4,7 @@ mod commands;
 mod hostile;
 mod messages;
 mod names;
+mod preferences;
 mod round_trip;
 mod sample;
 mod vectors;
