@@ -47,7 +47,13 @@ impl Core {
         for position in positions {
             command.arg(position.to_string());
         }
-        self.call(self.shared(channel), command).await.map(drop)
+        // A delivery counts each time, an acknowledgement only once.
+        let lane = self.shared(channel);
+        let answer = match function {
+            "delivered" => self.call_once(lane, command).await,
+            _ => self.call(lane, command).await,
+        };
+        answer.map(drop)
     }
 
     pub(super) async fn alert(&self, id: &AlertId) -> Result<Option<Alert>, BackplaneError> {
@@ -101,7 +107,7 @@ impl Core {
     ) -> Result<(), BackplaneError> {
         let mut command = functions::call("claim_due", &self.keys.awaited(partition));
         command.arg(self.keys.prefix(partition, "alert")).arg(limit).arg(millis(lease));
-        let [claimed, waiting, oldest_ms] = reply::tuple(self.call(Lane::Shared(partition), command).await?)?;
+        let [claimed, waiting, oldest_ms] = reply::tuple(self.call_once(Lane::Shared(partition), command).await?)?;
         let (Value::Int(waiting), Value::Int(oldest_ms)) = (waiting, oldest_ms) else {
             return Err(unexpected("no numbers of overdue alerts"));
         };

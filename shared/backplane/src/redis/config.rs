@@ -29,6 +29,9 @@ pub struct RedisConfig {
     pub publishers: usize,
     /// Connections for reading (history, inboxes, presence) and for publishing with confirmation by replicas, 1 to 256.
     pub pool_size: usize,
+    /// Replicas that must confirm a critical message of an inbox before its publish is acknowledged, over and above its
+    /// namespace's `replicas_min`. Absent: 1 where Sentinels are named, which imply a replica, otherwise 0.
+    pub critical_replicas: Option<u32>,
     /// How long starting waits for the first connection, seconds.
     pub connect_timeout_s: u64,
 }
@@ -42,6 +45,7 @@ impl Default for RedisConfig {
             partitions: 64,
             publishers: 2,
             pool_size: 16,
+            critical_replicas: None,
             connect_timeout_s: 10,
         }
     }
@@ -89,6 +93,7 @@ impl fmt::Debug for RedisConfig {
             .field("partitions", &self.partitions)
             .field("publishers", &self.publishers)
             .field("pool_size", &self.pool_size)
+            .field("critical_replicas", &self.critical_replicas)
             .field("connect_timeout_s", &self.connect_timeout_s)
             .finish()
     }

@@ -21,7 +21,7 @@ use super::{
     functions,
     interest::{Interest, Numbered},
     keys::{Keys, Kind},
-    link::{CALL_DEADLINE, Lane, Link, Links},
+    link::{Answers, CALL_DEADLINE, Lane, Link, Links},
     presence::Ledger,
     reply,
     stats::Counters,
@@ -31,6 +31,8 @@ use crate::{BackplaneError, SubscriberId};
 
 /// Channels that one call asks the tops of: bounds how long it keeps the store busy (about 10 µs each).
 const TOPS_BATCH: usize = 256;
+/// Times that calls are made again on a new connection when theirs was lost.
+pub(super) const REPEATS_MAX: u32 = 3;
 /// Pause before an errand is brought to a subscriber connection that is being dialled.
 const ERRAND_RETRY: Duration = Duration::from_millis(50);
 
@@ -45,6 +47,8 @@ pub(super) struct Core {
     pub(super) health: Health,
     pub(super) links: Links,
     pub(super) rounds: Rounds,
+    /// See [`RedisConfig::critical_replicas`].
+    pub(super) critical_replicas: u32,
     /// By partition, the subscriber connection that serves it.
     errands: Mutex<Vec<Option<mpsc::Sender<Errand>>>>,
 }
@@ -57,6 +61,26 @@ pub(super) enum Asking {
     /// With one plain read each: 1 µs of the server's time instead of 11 (Redis 7.0). Only what another server numbered, or none, goes
     /// through the function.
     Peek,
+}
+
+/// Why calls have no answers.
+#[derive(Debug)]
+pub(super) enum CallError {
+    /// The connection is gone: nobody knows which of them took effect.
+    Lost(RedisError),
+    Failed(RedisError),
+}
+
+impl CallError {
+    pub(super) fn into_backplane(self) -> BackplaneError {
+        match self {
+            Self::Lost(error) | Self::Failed(error) => from_redis(error),
+        }
+    }
+}
+
+pub(super) fn no_link() -> BackplaneError {
+    unavailable("no connection to Redis")
 }
 
 /// Asks a subscriber connection to make its subscriptions of `channels` what the registry says.
@@ -82,8 +106,11 @@ impl Core {
     pub(super) fn new(config: RedisConfig) -> Result<Self, BackplaneError> {
         config.validate()?;
         let keys = Keys::new(config.partitions);
+        let topology = Topology::new(&config)?;
+        let critical_replicas = config.critical_replicas.unwrap_or_else(|| u32::from(topology.is_sentinel()));
         Ok(Self {
-            topology: Topology::new(&config)?,
+            topology,
+            critical_replicas,
             errands: Mutex::new(vec![None; keys.partitions()]),
             links: Links::new(keys.partitions()),
             rounds: Rounds::default(),
@@ -106,53 +133,76 @@ impl Core {
         planned > 0 && self.health.live.load(Ordering::Relaxed) == planned && self.links.are_complete()
     }
 
-    /// One call, within the deadline.
+    /// One call that may be made twice, within the deadline.
     pub(super) async fn call(&self, lane: Lane, command: Cmd) -> Result<Value, BackplaneError> {
         let answers = self.call_all(lane, vec![command]).await?;
         answers.into_iter().next().ok_or_else(|| unexpected("no answer"))?.map_err(from_redis)
     }
 
-    /// Several calls of one partition in one go, within the deadline. None is ever sent twice unless the server said that it
-    /// did nothing.
-    pub(super) async fn call_all(
-        &self,
-        lane: Lane,
-        commands: Vec<Cmd>,
-    ) -> Result<Vec<Result<Value, RedisError>>, BackplaneError> {
-        self.within_deadline(async {
-            let link = self.links.get(lane.partition()).ok_or_else(|| unavailable("no connection to Redis"))?;
-            let mut answers = self.watch(&link, link.send(lane, &commands).await)?;
-            let is_missing = |at: usize| answers[at].as_ref().is_err_and(error::is_function_missing);
-            let Some(first) = (0..answers.len()).find(|&at| is_missing(at)) else { return Ok(answers) };
-            // A server that came up empty, or a master that joined: load, and repeat what had no effect. What is no function
-            // call (`WAIT`) speaks of those before it, so it is repeated with them.
-            let again: Vec<usize> =
-                (first..answers.len()).filter(|&at| is_missing(at) || !functions::is_call(&commands[at])).collect();
-            Counters::add(&self.counters.function_loads, 1);
-            link.load_functions().await.map_err(from_redis)?;
-            let repeated: Vec<Cmd> = again.iter().map(|&at| commands[at].clone()).collect();
-            for (at, answer) in again.into_iter().zip(self.watch(&link, link.send(lane, &repeated).await)?) {
-                answers[at] = answer;
+    /// The same for a call whose repetition would not be harmless.
+    pub(super) async fn call_once(&self, lane: Lane, command: Cmd) -> Result<Value, BackplaneError> {
+        let called = async {
+            let link = self.links.get(lane.partition()).ok_or_else(no_link)?;
+            self.call_on(&link, lane, &[command]).await.map_err(CallError::into_backplane)
+        };
+        let answers = self.within_deadline(called).await?;
+        answers.into_iter().next().ok_or_else(|| unexpected("no answer"))?.map_err(from_redis)
+    }
+
+    /// Several calls of one partition in one go, within the deadline. They may be made twice: when the connection is lost
+    /// under them, they are repeated on the next one.
+    pub(super) async fn call_all(&self, lane: Lane, commands: Vec<Cmd>) -> Result<Answers, BackplaneError> {
+        let called = async {
+            let mut repeats = 0;
+            loop {
+                let link = self.links.wait(lane.partition()).await.ok_or_else(no_link)?;
+                match self.call_on(&link, lane, &commands).await {
+                    Err(CallError::Lost(_)) if repeats < REPEATS_MAX => {
+                        repeats += 1;
+                        Counters::add(&self.counters.repeats, 1);
+                    }
+                    outcome => return outcome.map_err(CallError::into_backplane),
+                }
             }
-            Ok(answers)
-        })
-        .await
+        };
+        self.within_deadline(called).await
+    }
+
+    /// Several calls in one go. None is sent twice unless the server said that it did nothing.
+    pub(super) async fn call_on(&self, link: &Arc<Link>, lane: Lane, commands: &[Cmd]) -> Result<Answers, CallError> {
+        let mut answers = self.watch(link, link.send(lane, commands).await)?;
+        let is_missing = |at: usize| answers[at].as_ref().is_err_and(error::is_function_missing);
+        let Some(first) = (0..answers.len()).find(|&at| is_missing(at)) else { return Ok(answers) };
+        // A server that came up empty, or a master that joined: load, and repeat what had no effect. What is no function
+        // call (`WAIT`) speaks of those before it, so it is repeated with them.
+        let again: Vec<usize> =
+            (first..answers.len()).filter(|&at| is_missing(at) || !functions::is_call(&commands[at])).collect();
+        Counters::add(&self.counters.function_loads, 1);
+        link.load_functions().await.map_err(CallError::Failed)?;
+        let repeated: Vec<Cmd> = again.iter().map(|&at| commands[at].clone()).collect();
+        for (at, answer) in again.into_iter().zip(self.watch(link, link.send(lane, &repeated).await)?) {
+            answers[at] = answer;
+        }
+        Ok(answers)
     }
 
     /// Gives the link up where an answer says that it is lost, or that the partition has moved.
-    fn watch(
-        &self,
-        link: &Arc<Link>,
-        answers: Result<Vec<Result<Value, RedisError>>, RedisError>,
-    ) -> Result<Vec<Result<Value, RedisError>>, BackplaneError> {
-        let lost = match &answers {
-            Ok(answers) => answers.iter().any(|answer| answer.as_ref().is_err_and(error::is_connection_lost)),
-            Err(error) => error::is_connection_lost(error),
-        };
-        if lost {
-            self.links.give_up(link);
+    fn watch(&self, link: &Arc<Link>, answers: Result<Answers, RedisError>) -> Result<Answers, CallError> {
+        let moved =
+            |answers: &Answers| answers.iter().any(|answer| answer.as_ref().is_err_and(error::is_connection_lost));
+        match answers {
+            Err(error) if error::is_connection_lost(&error) => {
+                self.links.give_up(link);
+                Err(CallError::Lost(error))
+            }
+            Err(error) => Err(CallError::Failed(error)),
+            Ok(answers) => {
+                if moved(&answers) {
+                    self.links.give_up(link);
+                }
+                Ok(answers)
+            }
         }
-        answers.map_err(from_redis)
     }
 
     pub(super) async fn within_deadline<T>(

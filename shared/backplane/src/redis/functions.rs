@@ -9,6 +9,10 @@ use std::sync::LazyLock;
 use redis::{Cmd, ToRedisArgs};
 
 use super::keys::fnv1a;
+use crate::IDEMPOTENCY_WINDOW;
+
+/// How long an owner is remembered after the last message that named one, seconds.
+const OWNER_TTL_S: u64 = 30 * 86_400;
 
 /// In order: each part may use the locals of those before it.
 const PARTS: [&str; 7] = [
@@ -25,7 +29,9 @@ static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
     let body = PARTS.concat();
     let prefix = format!("tickwire_{:016x}_", fnv1a(body.as_bytes()));
     let name = prefix.trim_end_matches('_');
-    let source = format!("#!lua name={name}\nlocal PREFIX = '{prefix}'\n{body}");
+    let (seen_ttl, owner_ttl) = (IDEMPOTENCY_WINDOW.as_secs(), OWNER_TTL_S);
+    let constants = format!("local PREFIX = '{prefix}'\nlocal SEEN_TTL, OWNER_TTL = {seen_ttl}, {owner_ttl}\n");
+    let source = format!("#!lua name={name}\n{constants}{body}");
     Library { prefix, source }
 });
 
@@ -34,11 +40,16 @@ struct Library {
     source: String,
 }
 
-/// Loads this build's functions.
+/// Loads this build's functions. Where they are loaded already the server refuses, and so keeps what they remember.
 pub(super) fn load() -> Cmd {
     let mut cmd = redis::cmd("FUNCTION");
-    cmd.arg("LOAD").arg("REPLACE").arg(&LIBRARY.source);
+    cmd.arg("LOAD").arg(&LIBRARY.source);
     cmd
+}
+
+/// Whether the answer to [`load`] says that they were there.
+pub(super) fn were_loaded(error: &redis::RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.contains("already exists"))
 }
 
 /// A call of one of this build's functions.

@@ -256,7 +256,7 @@ impl Intake {
         // The publishers take turns, so that each is proved.
         let turn = usize::try_from(number).unwrap_or(0) % self.partitions.len();
         let lane = Lane::Shared(self.partitions[turn]);
-        while let Err(error) = self.core.call(lane, publish.clone()).await {
+        while let Err(error) = self.core.call_once(lane, publish.clone()).await {
             tracing::trace!(%error, "a canary could not be sent");
             tokio::time::sleep(CANARY_RETRY).await;
         }

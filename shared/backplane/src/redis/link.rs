@@ -9,7 +9,7 @@ use redis::{
     AsyncConnectionConfig, Cmd, Pipeline, RedisError, Value,
     aio::{ConnectionLike, MultiplexedConnection},
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{config::RedisConfig, functions, topology::Master};
 
@@ -19,8 +19,13 @@ pub(super) const CALL_DEADLINE: Duration = Duration::from_secs(2);
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long dialling one connection may take.
 pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long calls wait for a link that was lost: a cut connection is dialled again in less, a server that is away is not.
+const REDIAL_GRACE: Duration = Duration::from_millis(500);
 /// Commands that one connection has under way; further ones wait in their callers.
 const IN_FLIGHT_MAX: usize = 4_096;
+
+/// One answer a command.
+pub(super) type Answers = Vec<Result<Value, RedisError>>;
 
 /// Which of a partition's connections to use.
 #[derive(Debug, Clone, Copy)]
@@ -82,15 +87,14 @@ impl Link {
 
     /// Loads this build's functions.
     pub(super) async fn load_functions(&self) -> Result<(), RedisError> {
-        functions::load().query_async::<Value>(&mut self.shared[0].clone()).await.map(drop)
+        match functions::load().query_async::<Value>(&mut self.shared[0].clone()).await {
+            Err(error) if !functions::were_loaded(&error) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Sends all in one go, and answers for each. An error: nothing is known of any.
-    pub(super) async fn send(
-        &self,
-        lane: Lane,
-        commands: &[Cmd],
-    ) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
+    pub(super) async fn send(&self, lane: Lane, commands: &[Cmd]) -> Result<Answers, RedisError> {
         let mut pipeline = Pipeline::with_capacity(commands.len());
         for command in commands {
             pipeline.add_command(command.clone());
@@ -109,38 +113,72 @@ impl Link {
     }
 }
 
-/// By partition, the link to its master; empty while that is dialled: calls then fail at once.
+/// By partition, the link to its master; empty while that is dialled.
 pub(super) struct Links {
-    by_partition: Mutex<Vec<Option<Arc<Link>>>>,
+    by_partition: Mutex<Vec<Place>>,
     /// Tells the supervisor that a link was given up.
     pub(super) lost: Notify,
+    /// Tells waiting calls that a link was made.
+    made: Notify,
+}
+
+#[derive(Clone)]
+struct Place {
+    link: Option<Arc<Link>>,
+    /// Since when there is none; `None` before the first.
+    lost_at: Option<Instant>,
 }
 
 impl Links {
     pub(super) fn new(partitions: usize) -> Self {
-        Self { by_partition: Mutex::new(vec![None; partitions]), lost: Notify::new() }
+        let empty = Place { link: None, lost_at: None };
+        Self { by_partition: Mutex::new(vec![empty; partitions]), lost: Notify::new(), made: Notify::new() }
     }
 
     pub(super) fn get(&self, partition: usize) -> Option<Arc<Link>> {
-        self.lock()[partition].clone()
+        self.lock()[partition].link.clone()
+    }
+
+    /// The link, also if it has just been lost and is there again within [`REDIAL_GRACE`]. When Redis is away for longer,
+    /// calls fail at once.
+    pub(super) async fn wait(&self, partition: usize) -> Option<Arc<Link>> {
+        loop {
+            let made = self.made.notified();
+            let Place { link, lost_at } = self.lock()[partition].clone();
+            if link.is_some() {
+                return link;
+            }
+            let rest = REDIAL_GRACE.checked_sub(lost_at?.elapsed())?;
+            tokio::time::timeout(rest, made).await.ok()?;
+        }
     }
 
     pub(super) fn are_complete(&self) -> bool {
-        self.lock().iter().all(Option::is_some)
+        self.lock().iter().all(|place| place.link.is_some())
     }
 
     /// Whether all of `master`'s partitions have a link to it.
     pub(super) fn serve(&self, master: &Master) -> bool {
         let links = self.lock();
         let is_to_it = |link: &Arc<Link>| link.address == master.address;
-        master.partitions.iter().all(|&partition| links[partition].as_ref().is_some_and(is_to_it))
+        master.partitions.iter().all(|&partition| links[partition].link.as_ref().is_some_and(is_to_it))
     }
 
-    /// From now on calls of `partitions` go through `link`, or fail.
-    pub(super) fn set(&self, partitions: &[usize], link: Option<&Arc<Link>>) {
+    /// From now on calls of `partitions` go through `link`.
+    pub(super) fn set(&self, partitions: &[usize], link: &Arc<Link>) {
         let mut links = self.lock();
         for &partition in partitions {
-            links[partition] = link.cloned();
+            links[partition] = Place { link: Some(Arc::clone(link)), lost_at: None };
+        }
+        drop(links);
+        self.made.notify_waiters();
+    }
+
+    /// From now on calls of `partitions` have no link.
+    pub(super) fn clear(&self, partitions: &[usize]) {
+        let mut links = self.lock();
+        for &partition in partitions {
+            links[partition].lose();
         }
     }
 
@@ -148,8 +186,8 @@ impl Links {
     pub(super) fn give_up(&self, link: &Arc<Link>) {
         let mut was_in_use = false;
         for place in self.lock().iter_mut() {
-            if place.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {
-                *place = None;
+            if place.link.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {
+                place.lose();
                 was_in_use = true;
             }
         }
@@ -158,8 +196,16 @@ impl Links {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Option<Arc<Link>>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Place>> {
         self.by_partition.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    fn lose(&mut self) {
+        if self.link.take().is_some() {
+            self.lost_at = Some(Instant::now());
+        }
     }
 }
 

@@ -1,30 +1,31 @@
 //! Publishing: one function call a message, pipelined by partition.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use redis::{Cmd, RedisError, Value};
 use tickwire_protocol::{DeliveryClass, Priority, envelope::Envelope, namespace::Policy};
 
 use super::{
-    core::Core,
-    error::{self, from_redis, unexpected},
+    core::{CallError, Core, REPEATS_MAX, no_link},
+    error::{self, from_redis, unavailable, unexpected},
     functions,
     keys::Kind,
-    link::Lane,
+    link::{Answers, Lane},
     reply,
     stats::Counters,
 };
-use crate::{
-    BackplaneError, IDEMPOTENCY_WINDOW, INBOX_CRITICAL_MAX, INBOX_ORDINARY_MAX, LATEST_KEYS_MAX, Publish, Published,
-};
+use crate::{BackplaneError, INBOX_CRITICAL_MAX, INBOX_ORDINARY_MAX, LATEST_KEYS_MAX, Publish, Published};
 
 /// Messages in one pipeline; more go one pipeline after the other.
 const PIPELINE_MAX: usize = 512;
 /// How long the replicas have to confirm.
 const REPLICAS_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long an owner is remembered after the last message that named one, seconds.
-const OWNER_TTL_S: u64 = 30 * 86_400;
+/// Below this, a double's integers are exact: tokens are Lua's numbers.
+const TOKENS: u64 = 1 << 53;
 
 /// Whether the channels of such a namespace have positions.
 pub(super) fn is_numbered(policy: &Policy) -> bool {
@@ -36,6 +37,13 @@ pub(super) fn meta_ttl_s(policy: &Policy) -> u64 {
     u64::from(policy.history_ttl_s) * 2 + 86_400
 }
 
+/// How a message is told from others where it has no idempotency key, and how long ago it was first sent, if it was.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    token: u64,
+    since_ms: Option<u64>,
+}
+
 /// Messages that go down one connection in order.
 type Group<'a> = ((usize, bool), Vec<(usize, &'a Publish)>);
 
@@ -44,7 +52,7 @@ impl Core {
         let mut groups: BTreeMap<(usize, bool), Vec<(usize, &Publish)>> = BTreeMap::new();
         for (at, publish) in batch.iter().enumerate() {
             let partition = self.keys.partition(publish.channel.as_str());
-            groups.entry((partition, publish.policy.replicas_min > 0)).or_default().push((at, publish));
+            groups.entry((partition, self.replicas_of(publish) > 0)).or_default().push((at, publish));
         }
         let results = join_all(groups.into_iter().map(|group| self.publish_group(group))).await;
         let mut in_order: Vec<Option<Result<Published, BackplaneError>>> = batch.iter().map(|_| None).collect();
@@ -65,21 +73,15 @@ impl Core {
         let mut results = Vec::with_capacity(messages.len());
         let mut failure: Option<BackplaneError> = None;
         for chunk in messages.chunks(PIPELINE_MAX) {
+            let places = chunk.iter().map(|(at, _)| *at);
             if let Some(error) = &failure {
-                results.extend(chunk.iter().map(|(at, _)| (*at, Err(error::shared(error)))));
+                results.extend(places.map(|at| (at, Err(error::shared(error)))));
                 continue;
             }
-            let outcome = if is_durable {
-                self.publish_durably(partition, chunk).await
-            } else {
-                let commands = chunk.iter().map(|(_, publish)| self.publish_call(publish)).collect();
-                let answers = self.call_all(Lane::Shared(partition), commands).await;
-                answers.map(|answers| answers.into_iter().map(published).collect())
-            };
-            match outcome {
-                Ok(published) => results.extend(chunk.iter().map(|(at, _)| *at).zip(published)),
+            match self.within_deadline(self.publish_chunk(partition, is_durable, chunk)).await {
+                Ok(published) => results.extend(places.zip(published)),
                 Err(error) => {
-                    results.extend(chunk.iter().map(|(at, _)| (*at, Err(error::shared(&error)))));
+                    results.extend(places.map(|at| (at, Err(error::shared(&error)))));
                     failure = Some(error);
                 }
             }
@@ -87,61 +89,115 @@ impl Core {
         results
     }
 
-    /// `WAIT` counts replicas that have all that its connection wrote, so it goes right behind the messages.
-    async fn publish_durably(
+    /// Publishes in one pipeline, and again when the connection is lost under it: each message is known by its idempotency
+    /// key, or by a token that the server's process remembers for a while. So only the same process is asked again for a
+    /// message without a key; what it does not remember is `Unavailable`.
+    async fn publish_chunk(
         &self,
         partition: usize,
+        is_durable: bool,
         chunk: &[(usize, &Publish)],
     ) -> Result<Vec<Result<Published, BackplaneError>>, BackplaneError> {
-        let wanted = chunk.iter().map(|(_, publish)| publish.policy.replicas_min).max().unwrap_or(0);
-        let mut commands: Vec<Cmd> = chunk.iter().map(|(_, publish)| self.publish_call(publish)).collect();
+        let tokens: Vec<u64> = chunk.iter().map(|_| rand::random_range(0..TOKENS)).collect();
+        let are_keyed = chunk.iter().all(|(_, publish)| publish.idempotency_key.is_some());
+        let lane = if is_durable { Lane::Own(partition) } else { Lane::Shared(partition) };
+        let mut sent: Option<(Instant, String)> = None;
+        for repeats in 0.. {
+            let link = self.links.wait(partition).await.ok_or_else(no_link)?;
+            if !are_keyed && sent.as_ref().is_some_and(|(_, server)| *server != link.run_id) {
+                return Err(unavailable("the server changed under a message without an idempotency key"));
+            }
+            let since_ms = sent.as_ref().map(|(at, _)| millis(at.elapsed()) + 1);
+            let attempt = |at: usize| Attempt { token: tokens[at], since_ms };
+            let mut commands: Vec<Cmd> =
+                chunk.iter().enumerate().map(|(at, (_, publish))| self.publish_call(publish, attempt(at))).collect();
+            if is_durable {
+                commands.push(self.wait_call(chunk));
+            }
+            sent.get_or_insert_with(|| (Instant::now(), link.run_id.clone()));
+            match self.call_on(&link, lane, &commands).await {
+                Err(CallError::Lost(_)) if repeats < REPEATS_MAX => Counters::add(&self.counters.repeats, chunk.len()),
+                Err(error) => return Err(error.into_backplane()),
+                Ok(answers) if is_durable => return self.confirmed(answers, chunk),
+                Ok(answers) => {
+                    let pairs = answers.into_iter().zip(chunk);
+                    return Ok(pairs.map(|(answer, (_, publish))| published(answer, publish)).collect());
+                }
+            }
+        }
+        Err(unexpected("no answer"))
+    }
+
+    /// `WAIT` counts replicas that have all that its connection wrote, so it goes right behind the messages.
+    fn wait_call(&self, chunk: &[(usize, &Publish)]) -> Cmd {
+        let wanted = chunk.iter().map(|(_, publish)| self.replicas_of(publish)).max().unwrap_or(0);
         let mut wait = redis::cmd("WAIT");
-        wait.arg(wanted).arg(u64::try_from(REPLICAS_TIMEOUT.as_millis()).unwrap_or(u64::MAX));
-        commands.push(wait);
-        let mut answers = self.call_all(Lane::Own(partition), commands).await?;
+        wait.arg(wanted).arg(millis(REPLICAS_TIMEOUT));
+        wait
+    }
+
+    fn confirmed(
+        &self,
+        mut answers: Answers,
+        chunk: &[(usize, &Publish)],
+    ) -> Result<Vec<Result<Published, BackplaneError>>, BackplaneError> {
         let confirmed = match answers.pop() {
             Some(Ok(Value::Int(confirmed))) => u32::try_from(confirmed).unwrap_or(0),
             Some(Err(error)) => return Err(from_redis(error)),
             _ => return Err(unexpected("WAIT answered no number")),
         };
         let results = answers.into_iter().zip(chunk).map(|(answer, (_, publish))| {
-            let published = published(answer)?;
-            match publish.policy.replicas_min {
-                wanted if confirmed < wanted => Err(BackplaneError::NotDurable { confirmed, wanted }),
+            let published = published(answer, publish)?;
+            match self.replicas_of(publish) {
+                wanted if confirmed < wanted => {
+                    Counters::add(&self.counters.not_durable, 1);
+                    Err(BackplaneError::NotDurable { confirmed, wanted })
+                }
                 _ => Ok(published),
             }
         });
         Ok(results.collect())
     }
 
+    /// Replicas that must have the message before it is acknowledged.
+    fn replicas_of(&self, publish: &Publish) -> u32 {
+        let is_alert = publish.policy.class == DeliveryClass::Inbox && publish.priority == Priority::Critical;
+        let of_alerts = if is_alert { self.critical_replicas } else { 0 };
+        publish.policy.replicas_min.max(of_alerts)
+    }
+
     /// The call whose function suits the class; arguments as `functions/publish.lua` lists them.
-    fn publish_call(&self, publish: &Publish) -> Cmd {
+    fn publish_call(&self, publish: &Publish, attempt: Attempt) -> Cmd {
         let channel = publish.channel.as_str();
         let key = |kind| self.keys.of(kind, channel);
-        let seen = match &publish.idempotency_key {
-            Some(idempotency_key) => self.keys.seen(&publish.channel, idempotency_key),
-            None => key(Kind::Seen),
-        };
-        let mut keys = vec![key(Kind::Meta), key(Kind::Stream), seen, key(Kind::Owner)];
+        let seen = publish.idempotency_key.as_ref().map(|key| self.keys.seen(&publish.channel, key));
+        let owner = publish.owner.as_ref().map(|_| key(Kind::Owner));
+        let identity = || seen.iter().chain(&owner).cloned();
         let expires_at_ms = publish.expires_at_ms.unwrap_or(0);
         match publish.policy.class {
-            _ if !is_numbered(&publish.policy) => self.with_common(functions::call("publish_live", &keys), publish),
+            _ if !is_numbered(&publish.policy) => {
+                let keys: Vec<String> = [key(Kind::Meta)].into_iter().chain(identity()).collect();
+                self.with_common(functions::call("publish_live", &keys), publish, attempt)
+            }
             DeliveryClass::Volatile | DeliveryClass::Reliable => {
-                self.with_common(functions::call("publish_log", &keys), publish)
+                let keys: Vec<String> = [key(Kind::Meta), key(Kind::Stream)].into_iter().chain(identity()).collect();
+                self.with_common(functions::call("publish_log", &keys), publish, attempt)
             }
             DeliveryClass::Latest => {
-                keys.push(key(Kind::Values));
-                let mut command = self.with_common(functions::call("publish_latest", &keys), publish);
+                let keys: Vec<String> = [key(Kind::Meta), key(Kind::Values)].into_iter().chain(identity()).collect();
+                let mut command = self.with_common(functions::call("publish_latest", &keys), publish, attempt);
                 command.arg(publish.key.as_deref().unwrap_or(channel)).arg(expires_at_ms).arg(LATEST_KEYS_MAX);
                 command
             }
             DeliveryClass::Inbox => {
                 let alerts = self.keys.alerts(channel);
                 let alert_id = publish.alert.as_ref().map_or("", |alert| alert.id.as_str());
-                keys.extend([key(Kind::Ordinary), key(Kind::Critical), key(Kind::Cursor), alerts + alert_id]);
+                let mut keys = vec![key(Kind::Meta), key(Kind::Stream), key(Kind::Ordinary)];
+                keys.extend([key(Kind::Critical), key(Kind::Cursor), alerts + alert_id]);
                 keys.extend(self.keys.awaited(self.keys.partition(channel)));
+                keys.extend(identity());
                 let escalates_at_ms = publish.escalates_at_ms().unwrap_or(0);
-                let mut command = self.with_common(functions::call("publish_inbox", &keys), publish);
+                let mut command = self.with_common(functions::call("publish_inbox", &keys), publish, attempt);
                 command
                     .arg(expires_at_ms)
                     .arg(u8::from(publish.priority == Priority::Critical))
@@ -154,21 +210,23 @@ impl Core {
         }
     }
 
-    fn with_common(&self, mut command: Cmd, publish: &Publish) -> Cmd {
+    fn with_common(&self, mut command: Cmd, publish: &Publish, attempt: Attempt) -> Cmd {
         let policy = &publish.policy;
         command
             .arg(self.broadcast())
             .arg(self.keys.of(Kind::Live, publish.channel.as_str()))
             .arg(&envelope(publish)[..])
+            .arg(publish.time_ms)
             .arg(meta_ttl_s(policy))
             // A time to live of 0 would delete at once, and be refused by EXPIRE's sister options.
             .arg(policy.history_ttl_s.max(1))
             .arg(policy.history_count);
-        match publish.idempotency_key {
-            Some(_) => command.arg(IDEMPOTENCY_WINDOW.as_secs()),
-            None => command.arg(""),
+        match (&publish.idempotency_key, attempt) {
+            (Some(_), _) => command.arg("key"),
+            (None, Attempt { token, since_ms: None }) => command.arg(token),
+            (None, Attempt { token, since_ms: Some(since_ms) }) => command.arg(format!("again {since_ms} {token}")),
         };
-        command.arg(publish.owner.as_ref().map_or("", |owner| owner.as_str())).arg(OWNER_TTL_S);
+        command.arg(publish.owner.as_ref().map_or("", |owner| owner.as_str()));
         command
     }
 }
@@ -195,17 +253,18 @@ fn envelope(publish: &Publish) -> bytes::Bytes {
     .encode()
 }
 
-fn published(answer: Result<Value, RedisError>) -> Result<Published, BackplaneError> {
-    let [status, position] = reply::tuple(answer.map_err(from_redis)?)?;
-    let position = match reply::text(position)?.as_str() {
-        "" => None,
-        position => Some(reply::parse_position(position)?),
-    };
-    match reply::text(status)?.as_str() {
-        "ok" => Ok(Published { position, duplicate: false }),
-        "duplicate" => Ok(Published { position, duplicate: true }),
-        "inbox_full" => Err(BackplaneError::InboxFull),
-        "too_many_keys" => Err(BackplaneError::TooManyKeys),
-        other => Err(unexpected(other)),
+/// Reads an answer. A message without a key that was published already was so by an earlier attempt of this very call; of
+/// one with a key nobody can tell, so it is a duplicate.
+fn published(answer: Result<Value, RedisError>, publish: &Publish) -> Result<Published, BackplaneError> {
+    let is_keyed = publish.idempotency_key.is_some();
+    let text = reply::text(answer.map_err(from_redis)?)?;
+    let position = |text: &str| if text.is_empty() { Ok(None) } else { reply::parse_position(text).map(Some) };
+    match (text.strip_prefix('='), text.strip_prefix('!')) {
+        (Some(first), _) => Ok(Published { position: position(first)?, duplicate: is_keyed }),
+        (_, Some("inbox_full")) => Err(BackplaneError::InboxFull),
+        (_, Some("too_many_keys")) => Err(BackplaneError::TooManyKeys),
+        (_, Some("forgotten")) => Err(unavailable("the connection was lost under the message")),
+        (_, Some(other)) => Err(unexpected(other)),
+        _ => Ok(Published { position: position(&text)?, duplicate: false }),
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Counters {
     pub(super) function_loads: AtomicU64,
     pub(super) tops: AtomicU64,
     pub(super) timeouts: AtomicU64,
+    pub(super) repeats: AtomicU64,
+    pub(super) not_durable: AtomicU64,
 }
 
 /// A reading of the backplane's counters, all since start.
@@ -43,11 +45,15 @@ pub struct Stats {
     pub tops: u64,
     /// Calls that found no answer within their deadline.
     pub timeouts: u64,
+    /// Calls made again because their connection was lost under them.
+    pub repeats: u64,
+    /// Publishes that fewer replicas confirmed than was asked for.
+    pub not_durable: u64,
 }
 
 impl Stats {
     /// All of them, for metrics.
-    pub fn counts(&self) -> [Count; 10] {
+    pub fn counts(&self) -> [Count; 12] {
         let count = |name, help, value| Count { name, help, value };
         [
             count("publishes", "Messages published", self.publishes),
@@ -60,6 +66,8 @@ impl Stats {
             count("function_loads", "Times the functions were loaded into the store", self.function_loads),
             count("tops", "Newest positions asked for on behalf of subscribed channels", self.tops),
             count("timeouts", "Calls without an answer within their deadline", self.timeouts),
+            count("repeats", "Calls made again after their connection was lost", self.repeats),
+            count("not_durable", "Publishes confirmed by too few replicas", self.not_durable),
         ]
     }
 }
@@ -82,6 +90,8 @@ impl Counters {
             function_loads: read(&self.function_loads),
             tops: read(&self.tops),
             timeouts: read(&self.timeouts),
+            repeats: read(&self.repeats),
+            not_durable: read(&self.not_durable),
         }
     }
 }

@@ -92,7 +92,7 @@ async fn arrange(core: &Arc<Core>, posts: &mut Posts) -> Result<(), BackplaneErr
     let masters = core.topology.masters(&core.keys).await?;
     let missing: Vec<&Master> = masters.iter().filter(|master| !core.links.serve(master)).collect();
     let dials = missing.iter().map(|master| async {
-        core.links.set(&master.partitions, None);
+        core.links.clear(&master.partitions);
         let link = tokio::time::timeout(LINK_TIMEOUT, Link::dial(&core.config, master)).await.map_err(unavailable)?;
         Ok((*master, link.map_err(from_redis)?))
     });
@@ -103,7 +103,7 @@ async fn arrange(core: &Arc<Core>, posts: &mut Posts) -> Result<(), BackplaneErr
     for dial in dialled {
         match dial {
             Ok((master, link)) if masters_now.iter().any(|now| now.is_same(master)) => {
-                core.links.set(&master.partitions, Some(&Arc::new(link)));
+                core.links.set(&master.partitions, &Arc::new(link));
                 Counters::add(&core.counters.link_rebuilds, 1);
                 // Another server, or the same one restarted: what it knows of presence may be nothing.
                 core.ledger.state_all();

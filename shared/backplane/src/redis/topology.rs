@@ -90,6 +90,11 @@ impl Topology {
         matches!(self.shape, Shape::Cluster { .. })
     }
 
+    /// There is a replica.
+    pub(super) fn is_sentinel(&self) -> bool {
+        matches!(self.shape, Shape::Sentinel { .. })
+    }
+
     /// Asks who is master of what now. Fails when no one answers or a partition has no master.
     pub(super) async fn masters(&self, keys: &Keys) -> Result<Vec<Master>, BackplaneError> {
         let all = || (0..keys.partitions()).collect();

@@ -1,6 +1,7 @@
 -- Numbering: which epoch a channel is in, and how far it has counted.
 --
--- meta is a hash: e = epoch, s = newest offset, r = run_id of the server that numbers. A server that is not the one which
+-- meta is a hash: e = epoch, s = newest offset, r = run_id of the server that numbers, x = when the time to live was set
+-- again. A server that is not the one which
 -- numbered last (a promoted replica, a restart) may have lost the last writes and must not hand out their offsets again:
 -- it opens a new epoch. The run id is an upvalue, so it is neither stored nor replicated with the library.
 
@@ -36,24 +37,45 @@ local function new_epoch(known, stream)
   return decimal(epoch)
 end
 
+-- Opens the channel's next epoch.
+local function begin_epoch(meta, stream, known, ttl)
+  local epoch = new_epoch(known, stream)
+  redis.call('HSET', meta, 'e', epoch, 'r', this_server(), 's', 0, 'x', 0)
+  redis.call('EXPIRE', meta, ttl)
+  return epoch
+end
+
 -- The channel's epoch (text) and newest offset (number); opens an epoch where there is none of this server.
 local function open_epoch(meta, stream, ttl)
   local state = redis.call('HMGET', meta, 'e', 'r', 's')
   if state[1] and state[2] == this_server() then
     return state[1], tonumber(state[3])
   end
-  local epoch = new_epoch(state[1], stream)
-  redis.call('HSET', meta, 'e', epoch, 'r', this_server(), 's', 0)
-  redis.call('EXPIRE', meta, ttl)
-  return epoch, 0
+  return begin_epoch(meta, stream, state[1], ttl), 0
 end
 
--- Takes the next position.
-local function next_position(meta, stream, ttl)
-  local epoch = open_epoch(meta, stream, ttl)
+-- Takes the next position. Answers also its offset, and whether what is kept of the channel must be given its time to live again: once in
+-- an eighth of `ttl` (seconds), told by x, when that last happened by the publisher's clock; an EXPIRE costs as much as a
+-- broadcast. A clock that jumps only makes it happen sooner.
+local function next_position(meta, stream, meta_ttl, ttl, now)
+  local state = redis.call('HMGET', meta, 'e', 'r', 'x')
+  local epoch, refreshed = state[1], tonumber(state[3] or 0)
+  if not epoch or state[2] ~= this_server() then
+    epoch, refreshed = begin_epoch(meta, stream, epoch, meta_ttl), 0
+  end
   local offset = redis.call('HINCRBY', meta, 's', 1)
-  redis.call('EXPIRE', meta, ttl)
-  return epoch .. '-' .. decimal(offset)
+  local position = epoch .. '-' .. offset
+  if math.abs(now - refreshed) < ttl * 125 then
+    return position, offset, false
+  end
+  redis.call('HSET', meta, 'x', decimal(now))
+  redis.call('EXPIRE', meta, meta_ttl)
+  return position, offset, true
+end
+
+-- What is kept lives at least `ttl` seconds after its last publish, and an eighth longer at most.
+local function keep(key, ttl)
+  redis.call('PEXPIRE', key, ttl * 1125)
 end
 
 -- Reading keeps a quiet channel's numbering alive, with a write only in the second half of its time.

@@ -1,27 +1,86 @@
--- Publishing: each function is one atomic step from the idempotency key to the broadcast.
+-- Publishing: each function is one atomic step from the message's identity to the broadcast.
 --
--- The first keys are always meta, stream, seen (idempotency), owner; the first arguments always:
-local BROADCAST, CHANNEL, ENVELOPE, META_TTL, TTL, COUNT, SEEN_TTL, OWNER, OWNER_TTL = 1, 2, 3, 4, 5, 6, 7, 8, 9
+-- Keys: meta, what stores the messages, the function's own; then that of the idempotency key and that of the owner, each
+-- only where there is one. The first arguments are always:
+local BROADCAST, CHANNEL, ENVELOPE, NOW, META_TTL, TTL, COUNT, IDENTITY, OWNER = 1, 2, 3, 4, 5, 6, 7, 8, 9
+-- IDENTITY is 'key' for a message with an idempotency key. Any other has a token, a number below 2^53 by chance, and
+-- 'again <ms> <token>' says that it was sent before, at most so long ago, to this very process, and that no answer came.
+--
+-- Answers: the position ('' where there is none), '=' and the position of the first publish of a repeated message, or '!'
+-- and why nothing was published.
 
--- The first publish's position under this idempotency key. It is written again, so that a WAIT after a repeated publish
--- has a write of this connection to wait for.
-local function seen_before(seen, args)
-  if args[SEEN_TTL] == '' then
-    return nil
+-- Tokens in each of two generations. They lie in the process's memory, which costs a tenth of a key with a time to live, and
+-- are lost with it: a publisher asks only the process that it sent the message to.
+local TOKENS_MAX = 16384
+-- Streams of at least so many messages are trimmed by whole nodes of 100: they keep a little more.
+local ROUGHLY = 200
+
+-- Offsets by token, and since when the older generation knows all. Numbers only: texts would double the cost of a publish,
+-- as the collector visits each again and again. Nothing is deleted: Lua would count a table full of holes at each insertion.
+local young, old, count = {}, {}, 0
+local young_since, old_since
+
+local function keep_token(token, offset)
+  if count % TOKENS_MAX == 0 then
+    old, old_since = young, young_since
+    young, young_since = {}, now_ms()
   end
-  local first = redis.call('GET', seen)
-  if first then
-    redis.call('SET', seen, first, 'KEEPTTL')
-  end
-  return first
+  count = count + 1
+  young[token] = offset
 end
 
-local function remember(seen, owner, args, position)
-  if args[SEEN_TTL] ~= '' then
-    redis.call('SET', seen, position, 'EX', args[SEEN_TTL])
+local function is_again(identity)
+  return string.byte(identity) == 97
+end
+
+-- Was a message with this token published before? Its position, nothing, or '!' if that is not known any more.
+local function published_before(meta, identity)
+  local age, token = string.match(identity, '^again (%d+) (%d+)$')
+  local offset = young[tonumber(token)] or old[tonumber(token)]
+  if offset == 0 then
+    return ''
+  elseif offset then
+    local epoch = redis.call('HGET', meta, 'e')
+    -- For a WAIT that follows: a write of this connection.
+    redis.call('HSET', meta, 'r', this_server())
+    return epoch and epoch .. '-' .. offset or '!'
   end
-  if args[OWNER] ~= '' then
-    redis.call('SET', owner, args[OWNER], 'EX', args[OWNER_TTL])
+  local since = old_since or young_since
+  if not since or since > now_ms() - tonumber(age) then
+    return '!'
+  end
+end
+
+-- The answer to a message that is not to be published again; nothing for a new one.
+local function answered(keys, args)
+  local identity, first = args[IDENTITY], nil
+  if identity == 'key' then
+    local seen = args[OWNER] == '' and keys[#keys] or keys[#keys - 1]
+    first = redis.call('GET', seen)
+    if first then
+      -- Written again, so that a WAIT after a repeated publish has a write of this connection to wait for.
+      redis.call('SET', seen, first, 'KEEPTTL')
+    end
+  elseif is_again(identity) then
+    first = published_before(keys[1], identity)
+    if first == '!' then
+      return '!forgotten'
+    end
+  end
+  return first and '=' .. first
+end
+
+-- `offset` is 0 for a message without a position.
+local function remember(keys, args, position, offset)
+  local identity = args[IDENTITY]
+  local has_owner = args[OWNER] ~= ''
+  if identity == 'key' then
+    redis.call('SET', has_owner and keys[#keys - 1] or keys[#keys], position, 'EX', SEEN_TTL)
+  else
+    keep_token(tonumber(is_again(identity) and string.match(identity, '%d+$') or identity), offset)
+  end
+  if has_owner then
+    redis.call('SET', keys[#keys], args[OWNER], 'EX', OWNER_TTL)
   end
 end
 
@@ -29,34 +88,41 @@ local function broadcast(args, position)
   redis.call(args[BROADCAST], args[CHANNEL], 'm' .. position .. ' ' .. args[ENVELOPE])
 end
 
-local function append(stream, args, position, ...)
-  redis.call('XADD', stream, 'MAXLEN', '=', args[COUNT], position, 'd', args[ENVELOPE], ...)
-  redis.call('EXPIRE', stream, args[TTL])
+local function take_position(keys, args, stream)
+  return next_position(keys[1], stream, args[META_TTL], tonumber(args[TTL]), tonumber(args[NOW]))
 end
 
--- Neither numbered nor kept.
+local function append(stream, args, position, ...)
+  local roughly = tonumber(args[COUNT]) >= ROUGHLY and '~' or '='
+  redis.call('XADD', stream, 'MAXLEN', roughly, args[COUNT], position, 'd', args[ENVELOPE], ...)
+end
+
+-- Neither numbered nor kept. No key of its own but the first.
 local function publish_live(keys, args)
-  local _, _, seen, owner = unpack(keys)
-  if seen_before(seen, args) then
-    return { 'duplicate', '' }
+  local answer = answered(keys, args)
+  if answer then
+    return answer
   end
-  remember(seen, owner, args, '')
+  remember(keys, args, '', 0)
   broadcast(args, '')
-  return { 'ok', '' }
+  return ''
 end
 
 -- Kept in a stream.
 local function publish_log(keys, args)
-  local meta, stream, seen, owner = unpack(keys)
-  local first = seen_before(seen, args)
-  if first then
-    return { 'duplicate', first }
+  local answer = answered(keys, args)
+  if answer then
+    return answer
   end
-  local position = next_position(meta, stream, args[META_TTL])
+  local stream = keys[2]
+  local position, offset, refresh = take_position(keys, args, stream)
   append(stream, args, position)
-  remember(seen, owner, args, position)
+  if refresh then
+    keep(stream, args[TTL])
+  end
+  remember(keys, args, position, offset)
   broadcast(args, position)
-  return { 'ok', position }
+  return position
 end
 
 -- A bounded hash whose values begin with "<expiry, or 0> ": has it room, expired ones swept out if need be?
@@ -77,23 +143,27 @@ local function has_room(hash, max)
   return room
 end
 
--- The newest value of each key, "<expiry> <position> <envelope>". Further keys: values. Further arguments: key, expiry, most keys.
+-- The newest value of each key, "<expiry> <position> <envelope>", in a hash. Further arguments: key, expiry, most keys.
 local function publish_latest(keys, args)
-  local meta, _, seen, owner, values = unpack(keys)
+  local values = keys[2]
   local key, expires, most = args[10], args[11], args[12]
-  local first = seen_before(seen, args)
-  if first then
-    return { 'duplicate', first }
+  local answer = answered(keys, args)
+  if answer then
+    return answer
   end
-  if redis.call('HEXISTS', values, key) == 0 and not has_room(values, most) then
-    return { 'too_many_keys', '' }
+  local is_new = redis.call('HEXISTS', values, key) == 0
+  if is_new and not has_room(values, most) then
+    return '!too_many_keys'
   end
-  local position = next_position(meta, nil, args[META_TTL])
+  local position, offset, refresh = take_position(keys, args, nil)
   redis.call('HSET', values, key, expires .. ' ' .. position .. ' ' .. args[ENVELOPE])
-  redis.call('EXPIRE', values, args[TTL])
-  remember(seen, owner, args, position)
+  -- The first key makes the hash, which then has no time to live yet.
+  if refresh or is_new then
+    keep(values, args[TTL])
+  end
+  remember(keys, args, position, offset)
   broadcast(args, position)
-  return { 'ok', position }
+  return position
 end
 
 -- Kept in a stream for recovery and beside it until the user has it: a critical message in a hash, as
@@ -102,16 +172,16 @@ end
 -- Further keys: ordinary, critical, cursor, alert, due, open. Further arguments: expiry, '1' if critical, most critical ones, most
 -- ordinary ones, alert id, when to escalate (or 0).
 local function publish_inbox(keys, args)
-  local meta, stream, seen, owner, ordinary, critical, cursor, alert, due, open = unpack(keys)
+  local _, stream, ordinary, critical, cursor, alert, due, open = unpack(keys)
   local expires, is_critical, most_critical, most_ordinary, alert_id, escalate = unpack(args, 10, 15)
-  local first = seen_before(seen, args)
-  if first then
-    return { 'duplicate', first }
+  local answer = answered(keys, args)
+  if answer then
+    return answer
   end
   if is_critical == '1' and not has_room(critical, most_critical) then
-    return { 'inbox_full', '' }
+    return '!inbox_full'
   end
-  local position = next_position(meta, stream, args[META_TTL])
+  local position, offset = take_position(keys, args, stream)
   if is_critical == '1' then
     append(stream, args, position, 'critical', '1')
     local named = alert_id ~= '' and alert_id or '-'
@@ -126,9 +196,10 @@ local function publish_inbox(keys, args)
   if alert_id ~= '' then
     track(alert, due, alert_id, position, escalate, args[ENVELOPE], is_critical ~= '1' and args[TTL])
   end
-  remember(seen, owner, args, position)
+  redis.call('EXPIRE', stream, args[TTL])
+  remember(keys, args, position, offset)
   broadcast(args, position)
-  return { 'ok', position }
+  return position
 end
 
 redis.register_function(PREFIX .. 'publish_live', publish_live)

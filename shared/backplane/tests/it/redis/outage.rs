@@ -76,6 +76,68 @@ async fn killed_connections_for_calls_are_made_again() {
     }
 }
 
+/// A lost connection is no reason to refuse: the publish is made again, also one without a key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publish_outlives_its_connection() {
+    let server = RedisServer::start();
+    let backplane = connect(server.url()).await;
+    let first = backplane.publish(message("room:1", 1)).await.unwrap().position.unwrap();
+    for number in 2..=6 {
+        server.command::<()>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        let published = backplane.publish(message("room:1", number)).await.unwrap();
+        assert_eq!(published, Published { position: Some(Position::new(first.epoch, number)), duplicate: false });
+    }
+    assert!(backplane.stats().repeats > 0);
+}
+
+/// Cut while many publishes without keys are under way, nobody knows which the server took: each is published once at most,
+/// and exactly once if it was acknowledged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishes_under_way_at_a_cut_are_published_once() {
+    let server = RedisServer::start();
+    let backplane = connect(server.url()).await;
+    let mut publishers = tokio::task::JoinSet::new();
+    for publisher in 0..16_u64 {
+        let backplane = Arc::clone(&backplane);
+        publishers.spawn(async move {
+            let mut acknowledged = Vec::new();
+            for number in publisher * 50..(publisher + 1) * 50 {
+                match backplane.publish(message("room:1", number)).await {
+                    Ok(published) => acknowledged.push((number, published.position.unwrap().offset)),
+                    Err(error) => assert!(error.is_retryable(), "{error:?}"),
+                }
+            }
+            acknowledged
+        });
+    }
+    for _ in 0..5 {
+        server.command::<()>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let acknowledged: Vec<_> = publishers.join_all().await.into_iter().flatten().collect();
+    let query = HistoryQuery { since: None, limit: 1_000, reverse: false };
+    let history = backplane.history(&channel("room:1"), &reliable(), query).await.unwrap();
+    let stored: std::collections::HashMap<u64, u64> = history
+        .publications
+        .iter()
+        .map(|publication| (publication.data.to().unwrap(), publication.position.unwrap().offset))
+        .collect();
+    assert_eq!(stored.len(), history.publications.len(), "none is doubled");
+    assert!(!acknowledged.is_empty() && acknowledged.iter().all(|(number, offset)| stored.get(number) == Some(offset)));
+}
+
+/// A history is read again on the next connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_outlive_their_connection_too() {
+    let server = RedisServer::start();
+    let backplane = connect(server.url()).await;
+    let position = publish(&backplane, "room:1", 1).await;
+    for _ in 0..5 {
+        server.command::<()>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        assert_eq!(history(&backplane, "room:1", Position::new(position.epoch, 0)).await.top, position);
+    }
+}
+
 /// A server without this build's functions is given them at their first use.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_functions_are_loaded_again() {
