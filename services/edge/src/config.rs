@@ -1,12 +1,12 @@
 //! Settings of an edge.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use serde::Deserialize;
 use tickwire_protocol::namespace::Policy;
 
-use crate::{accept::Network, framing::FrameLimits};
+use crate::{EdgeError, accept::Network, framing::FrameLimits, tls};
 
 /// Everything [`crate::run()`] needs besides its listener and backplane.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -54,8 +54,13 @@ pub struct EdgeConfig {
     pub idle_timeout_ms: u64,
     /// From accept to a finished upgrade, and from the upgrade to authentication, milliseconds each.
     pub handshake_timeout_ms: u64,
-    /// HTTP handshakes in progress on one shard at most; further ones wait without a buffer.
+    /// Handshakes (TLS and HTTP) in progress on one shard at most; further ones wait without a buffer.
     pub handshakes_max: usize,
+    /// Certificate chain in PEM, the node's own first: with it the port speaks TLS only, health and metrics included. Changed
+    /// files are taken over within seconds or on SIGHUP; connections that exist keep what they have.
+    pub tls_cert_file: Option<PathBuf>,
+    /// Its private key in PEM.
+    pub tls_key_file: Option<PathBuf>,
     /// Origins that may open a connection from a browser, such as `https://app.example.com`; `*` allows all. Empty: the
     /// origin that the request was sent to, and all where `listen` is a loopback address. A request without an `Origin` comes
     /// from no browser and is always allowed.
@@ -88,6 +93,8 @@ impl Default for EdgeConfig {
             idle_timeout_ms: 60_000,
             handshake_timeout_ms: 10_000,
             handshakes_max: 256,
+            tls_cert_file: None,
+            tls_key_file: None,
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             drain_ms: 20_000,
@@ -101,6 +108,11 @@ impl Default for EdgeConfig {
 }
 
 impl EdgeConfig {
+    /// Finds what cannot be served: half a certificate, files that cannot be read or do not belong together.
+    pub fn validate(&self) -> Result<(), EdgeError> {
+        tls::validate(self)
+    }
+
     /// `heartbeat_interval_ms` as a duration.
     pub const fn heartbeat_interval(&self) -> Duration {
         Duration::from_millis(self.heartbeat_interval_ms)

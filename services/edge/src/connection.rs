@@ -8,6 +8,7 @@
 
 pub(crate) mod commands;
 pub(crate) mod pull;
+pub(crate) mod socket;
 pub(crate) mod state;
 pub(crate) mod task;
 
@@ -15,7 +16,6 @@ use std::{collections::VecDeque, net::IpAddr, rc::Rc, sync::Arc, task::Waker};
 
 use tickwire_auth::Identity;
 use tickwire_protocol::{CloseCode, DeliveryClass, Event, Publication, Request, dialect::Dialect};
-use tokio::net::TcpStream;
 
 use crate::{
     framing::{
@@ -26,6 +26,7 @@ use crate::{
     metrics::Transport,
     outbox::{ChannelId, Item, Outbox, Packing, Pushed, Tag},
 };
+use socket::Socket;
 use state::State;
 
 /// What accepting a client found out.
@@ -63,7 +64,7 @@ pub(crate) enum Sink {
     /// Written by the hub or the task.
     Socket {
         /// Nonblocking.
-        stream: TcpStream,
+        stream: Socket,
         /// The peer's frames.
         reader: FrameReader,
     },

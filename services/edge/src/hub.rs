@@ -25,15 +25,13 @@ use tickwire_backplane::{PresenceChange, SubscriberId};
 use tickwire_protocol::{
     ChannelName, CloseCode, Event, Position, SubscriptionRequest, UserId, event::Connected, time::now_ms,
 };
-use tokio::{
-    net::TcpStream,
-    sync::{Notify, Semaphore},
-};
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     connection::{
         Closing, Connection, ConnectionId, Handshake, Sink,
         pull::Pull,
+        socket::Socket,
         state::{Context, State},
         task,
     },
@@ -185,7 +183,7 @@ impl Shard {
     }
 
     /// Serves an upgraded socket. `read` is what came behind the upgrade request.
-    pub(crate) fn attach_socket(self: &Rc<Self>, stream: TcpStream, read: &Bytes, handshake: Handshake) {
+    pub(crate) fn attach_socket(self: &Rc<Self>, stream: Socket, read: &Bytes, handshake: Handshake) {
         let sink = Sink::Socket { stream, reader: FrameReader::new() };
         let id = self.attach(sink, handshake);
         if !read.is_empty() {

@@ -23,6 +23,7 @@ mod node;
 mod outbox;
 mod recovery;
 mod run;
+mod tls;
 
 pub use config::Config;
 pub use run::{listen, run};
@@ -37,6 +38,30 @@ pub enum EdgeError {
     /// Its keys.
     #[error("tokens cannot be verified")]
     Auth(#[source] tickwire_auth::AuthError),
+    /// Half of a certificate's configuration.
+    #[error("edge.tls_cert_file and edge.tls_key_file are given both or not at all")]
+    TlsHalf,
+    /// A certificate or key that cannot be read.
+    #[error("{} cannot be read", path.display())]
+    TlsFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file without what it should hold.
+    #[error("{} holds no usable PEM", path.display())]
+    TlsPem {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: rustls::pki_types::pem::Error,
+    },
+    /// A certificate and a key that do not belong together or cannot be used.
+    #[error("the certificate cannot be served with this key")]
+    TlsPair(#[source] rustls::Error),
     /// A thread or its runtime.
     #[error("a shard cannot start")]
     Shard(#[source] std::io::Error),

@@ -73,6 +73,7 @@ fn settings(arguments: Arguments) -> anyhow::Result<Settings> {
     backplane.url = arguments.redis.unwrap_or(std::mem::take(&mut backplane.url));
     edge.node = arguments.node.unwrap_or(std::mem::take(&mut edge.node));
     settings.auth.validate()?;
+    settings.edge.validate()?;
     Ok(settings)
 }
 

@@ -15,6 +15,12 @@ pub struct Metrics {
     pub connections_opened: Family<TransportLabels, Counter>,
     /// Upgrades and requests refused.
     pub refusals: Family<ReasonLabels, Counter>,
+    /// TLS handshakes that failed or ran out of time.
+    pub tls_failures: Counter,
+    /// Certificates taken over while serving.
+    pub tls_reloads: Counter,
+    /// Changed certificates that could not be used.
+    pub tls_reload_failures: Counter,
     /// Connections that the edge closed, by close code.
     pub closes: Family<CloseLabels, Counter>,
     /// Subscriptions.
@@ -127,6 +133,13 @@ impl Metrics {
         edge.register("connections", "Open connections", metrics.connections.clone());
         edge.register("connections_opened", "Connections opened", metrics.connections_opened.clone());
         edge.register("refusals", "Upgrades and requests refused", metrics.refusals.clone());
+        edge.register("tls_failures", "TLS handshakes that failed or timed out", metrics.tls_failures.clone());
+        edge.register("tls_reloads", "Certificates taken over while serving", metrics.tls_reloads.clone());
+        edge.register(
+            "tls_reload_failures",
+            "Changed certificates that could not be used; the one before stays",
+            metrics.tls_reload_failures.clone(),
+        );
         edge.register("closes", "Connections closed by the edge, by close code", metrics.closes.clone());
         edge.register("subscriptions", "Subscriptions", metrics.subscriptions.clone());
         edge.register("channels", "Channels held at the backplane, each shard counted", metrics.channels.clone());

@@ -23,6 +23,7 @@ use crate::{
     counted::Counted,
     limits::Limits,
     metrics::{Metrics, reason},
+    tls::Tls,
 };
 
 /// Orders that may wait for one shard.
@@ -37,6 +38,8 @@ pub(crate) struct Node {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) registry: Registry,
     pub(crate) limits: Arc<Limits>,
+    /// Where the port speaks TLS.
+    pub(crate) tls: Option<Tls>,
     /// Bytes that may wait on one shard.
     pub(crate) outbox_share_bytes: usize,
     /// Cancelled when the node should take no new clients.
@@ -95,6 +98,7 @@ impl Node {
             metrics,
             registry,
             limits,
+            tls: Tls::open(&config.edge)?,
             outbox_share_bytes,
             draining,
             changed: Notify::new(),

@@ -22,6 +22,7 @@ use crate::{
     Config, EdgeError, accept,
     hub::Shard,
     node::{Node, Order},
+    tls,
 };
 
 /// Controls that may wait for the node.
@@ -89,6 +90,7 @@ pub async fn run(
     }
     let reporter = tokio::spawn(report(Arc::clone(&node), stop.clone()));
     let controls = tokio::spawn(take_controls(Arc::clone(&node), stop.clone()));
+    let certificate = tokio::spawn(tls::watch(Arc::clone(&node), stop.clone()));
     while drained.next().await.is_some() {
         // One shard that fails takes the node with it: half a node would look healthy.
         shutdown.cancel();
@@ -98,7 +100,7 @@ pub async fn run(
     for shard in ended {
         outcome = shard.await.unwrap_or(Err(EdgeError::ShardPanicked)).and(outcome);
     }
-    for task in [reporter, controls] {
+    for task in [reporter, controls, certificate] {
         if let Err(error) = task.await {
             tracing::error!(%error, "a task of the node panicked");
         }

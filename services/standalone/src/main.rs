@@ -100,6 +100,7 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
     };
     development::complete(&mut config)?;
     config.edge.auth.validate()?;
+    config.edge.edge.validate()?;
     tickwire_emitter::check(&config.emitter)?;
     Ok(config)
 }

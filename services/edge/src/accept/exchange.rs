@@ -7,7 +7,11 @@ use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, sync::Notify, time::Instant};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Notify,
+    time::Instant,
+};
 
 /// The least that hyper allows; it bounds a request's head and what waits to be written.
 pub(super) const BUFFER_BYTES_MAX: usize = 8_192;
@@ -58,8 +62,9 @@ impl Deadline {
 ///
 /// One request a connection: hyper's buffers (8 KB each way) end with it, a slow client holds nothing but the deadline's
 /// worth of time, and what is answered to a stranger is bounded. Clients that stay use a WebSocket.
-pub async fn exchange<B, F, A>(stream: TcpStream, deadline: &Deadline, answer: F) -> Option<(TcpStream, Bytes)>
+pub async fn exchange<S, B, F, A>(stream: S, deadline: &Deadline, answer: F) -> Option<(S, Bytes)>
 where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
     F: Fn(Request<Incoming>) -> A,
     A: Future<Output = Response<B>>,
     B: Body<Data = Bytes, Error = std::convert::Infallible> + 'static,

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    io,
     net::IpAddr,
     rc::Rc,
     sync::Arc,
@@ -11,7 +12,7 @@ use std::{
 use http::{header::ORIGIN, request::Parts};
 use tickwire_auth::Identity;
 use tickwire_protocol::{ErrorCode, dialect::Dialect};
-use tokio::sync::SemaphorePermit;
+use tokio::{sync::SemaphorePermit, time::timeout};
 
 use super::{Deadline, Outcome, credentials, proxies};
 use crate::{
@@ -78,8 +79,17 @@ impl<'s> Visitor<'s> {
         }
     }
 
-    pub(super) fn hold(&self, permit: SemaphorePermit<'s>) {
+    /// Waits for what the socket must bring before it may cost anything, then for a place among the handshakes; from then on
+    /// the deadline counts. False if it brings nothing in time.
+    pub(super) async fn is_let_in(&self, arrival: impl Future<Output = io::Result<bool>>) -> bool {
+        let patience = self.shard.node.config.edge.handshake_timeout();
+        if !matches!(timeout(patience, arrival).await, Ok(Ok(true))) {
+            return false;
+        }
+        let Ok(permit) = self.shard.handshakes.acquire().await else { return false };
         self.permit.replace(Some(permit));
+        self.deadline.extend(patience);
+        true
     }
 
     /// Ends its handshake: what follows takes long and is bounded by the limits on connections.

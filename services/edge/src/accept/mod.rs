@@ -43,7 +43,13 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{connection::Handshake, fallback, framing::outgoing, hub::Shard, limits::Refusal};
+use crate::{
+    connection::{Handshake, socket::Transport},
+    fallback,
+    framing::outgoing,
+    hub::Shard,
+    limits::Refusal,
+};
 use answer::Answer;
 use credentials::is_bearer;
 use origin::OriginPolicy;
@@ -64,18 +70,41 @@ pub(crate) enum Outcome {
 pub(crate) async fn serve(shard: Rc<Shard>, stream: TcpStream, peer: SocketAddr) {
     let patience = shard.node.config.edge.handshake_timeout();
     let visitor = Visitor::new(&shard, peer.ip());
-    if !matches!(timeout(patience, arrival::head(&stream, &shard.scratch)).await, Ok(Ok(true))) {
+    let Some(tls) = &shard.node.tls else {
+        if visitor.is_let_in(arrival::head(&stream, &shard.scratch)).await {
+            converse(&visitor, stream).await;
+        }
+        return;
+    };
+    if !visitor.is_let_in(arrival::hello(&stream, &shard.scratch)).await {
         return;
     }
-    let Ok(permit) = shard.handshakes.acquire().await else { return };
-    visitor.hold(permit);
-    visitor.deadline.extend(patience);
-    let taken = exchange(stream, &visitor.deadline, |request| respond(&visitor, request.into_parts().0)).await;
+    // Its place is taken until the request is answered, and one deadline is for both.
+    let error = match timeout(patience, tls.handshake(stream)).await {
+        // Boxed, as a session is large and most sockets here are plain.
+        Ok(Ok(stream)) => return Box::pin(converse(&visitor, stream)).await,
+        Ok(Err(error)) => error,
+        Err(_) => std::io::ErrorKind::TimedOut.into(),
+    };
+    shard.node.metrics.tls_failures.inc();
+    tracing::debug!(%error, "TLS handshake failed");
+}
+
+/// One request, its answer, and what becomes of the socket.
+async fn converse<S: Transport>(visitor: &Visitor<'_>, stream: S) {
+    let shard = visitor.shard;
+    let taken = exchange(stream, &visitor.deadline, |request| respond(visitor, request.into_parts().0)).await;
     visitor.release();
-    let (Some((stream, early)), Some(outcome)) = (taken, visitor.take_outcome()) else { return };
-    match outcome {
-        Outcome::Attach(handshake) => shard.attach_socket(stream, &early, *handshake),
-        Outcome::Farewell(dialect, refusal) => {
+    let Some((mut stream, early)) = taken else { return };
+    match visitor.take_outcome() {
+        // The answer's end must be told from a cut: TLS says so itself.
+        None => drop(timeout(FAREWELL, stream.shutdown()).await),
+        Some(Outcome::Attach(handshake)) => {
+            let (socket, more) = stream.into_socket();
+            let early = if more.is_empty() { early } else { [early, more].concat().into() };
+            shard.attach_socket(socket, &early, *handshake);
+        }
+        Some(Outcome::Farewell(dialect, refusal)) => {
             drop(timeout(FAREWELL, farewell(stream, dialect, &refusal)).await);
         }
     }
@@ -173,7 +202,7 @@ fn method_not_allowed(allowed: &'static str) -> Answer {
 
 /// Says why in an `error` frame, closes, and reads on until the peer has closed too, so that it is not reset before it
 /// has read.
-async fn farewell(mut stream: TcpStream, dialect: Dialect, refusal: &Refusal) -> std::io::Result<()> {
+async fn farewell<S: Transport>(mut stream: S, dialect: Dialect, refusal: &Refusal) -> std::io::Result<()> {
     let error = Event::Error(Box::new(ErrorEvent {
         id: None,
         code: refusal.code,

@@ -62,7 +62,7 @@ impl Shard {
                 connection.waker = Some(context.waker().clone());
             }
             let Sink::Socket { stream, .. } = &connection.sink else { return true };
-            if connection.outbox.as_ref().is_none_or(|outbox| outbox.is_empty()) {
+            if connection.outbox.as_ref().is_none_or(|outbox| outbox.is_empty()) && !stream.has_unsent() {
                 break;
             }
             if connection.blocked {
@@ -91,9 +91,12 @@ impl Shard {
             return self.node.clock_ms().wrapping_sub(closing.deadline_ms) < u32::MAX / 2;
         }
         let is_written = connection.outbox.as_ref().is_none_or(|outbox| outbox.is_empty());
-        if is_written && let Sink::Socket { stream, .. } = &connection.sink {
+        if is_written
+            && let Sink::Socket { stream, .. } = &mut connection.sink
+            && !stream.has_unsent()
+        {
             connection.closing = Some(Closing { is_shut: true, ..closing });
-            return socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write).is_err();
+            return stream.shutdown().is_err();
         }
         false
     }
@@ -104,10 +107,10 @@ impl Shard {
         let mut scratch = self.scratch.borrow_mut();
         let bytes = loop {
             let Some(connection) = hub.connection(id) else { return Poll::Ready(false) };
-            let Sink::Socket { stream, .. } = &connection.sink else { return Poll::Ready(false) };
             if connection.closing.is_none() && connection.pauses_reading() {
                 return Poll::Pending;
             }
+            let Sink::Socket { stream, .. } = &mut connection.sink else { return Poll::Ready(false) };
             if ready!(stream.poll_read_ready(context)).is_err() {
                 return Poll::Ready(false);
             }
@@ -115,6 +118,10 @@ impl Shard {
                 Ok(0) => return Poll::Ready(false),
                 Ok(bytes) => break bytes,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Err(_) => return Poll::Ready(false),
             }
         };

@@ -14,7 +14,6 @@ use tickwire_protocol::{
     ChannelName, CloseCode, DeliveryClass, Event, Position, Priority, Publication, dialect::Dialect,
     publication::FrameCache, time::now_ms,
 };
-use tokio::net::TcpStream;
 
 use super::{
     Hub, Shard, TOO_SLOW,
@@ -22,7 +21,7 @@ use super::{
     stream::{Next, is_expired},
 };
 use crate::{
-    connection::{Connection, ConnectionId, Sink, frame, frame_kind},
+    connection::{Connection, ConnectionId, Sink, frame, frame_kind, socket::Socket},
     metrics::{ClassLabels, Metrics},
     outbox::{ChannelId, Item, Outbox, Packing, Pushed, SLICES_MAX, Tag},
 };
@@ -206,10 +205,14 @@ impl Shard {
         let Some(connection) = hub.connection(id) else { return Flushed::Dead };
         let packing = connection.packing();
         let Connection { sink, outbox, .. } = connection;
-        let Some(outbox) = outbox else { return Flushed::Drained };
         let Sink::Socket { stream, .. } = sink else {
-            return if outbox.is_empty() { Flushed::Drained } else { Flushed::More };
+            let is_drained = outbox.as_ref().is_none_or(|outbox| outbox.is_empty());
+            return if is_drained { Flushed::Drained } else { Flushed::More };
         };
+        if outbox.is_none() && !stream.has_unsent() {
+            return Flushed::Drained;
+        }
+        let outbox = outbox.get_or_insert_default();
         let mut written = Vec::new();
         let flushed = write_outbox(stream, outbox, packing, &self.node.metrics, &mut written);
         for tag in written {
@@ -250,23 +253,25 @@ impl Shard {
 }
 
 fn write_outbox(
-    stream: &TcpStream,
+    stream: &mut Socket,
     outbox: &mut Outbox,
     packing: Packing,
     metrics: &Metrics,
     written: &mut Vec<Tag>,
 ) -> Flushed {
+    match stream.flush() {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flushed::Blocked,
+        Err(_) => return Flushed::Dead,
+        Ok(()) => {}
+    }
     for _ in 0..WRITES_MAX {
         if !outbox.fill(packing) {
-            return Flushed::Drained;
+            return drained(stream);
         }
         let taken = {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let count = outbox.slices(&mut slices);
-            match count {
-                1 => stream.try_write(&slices[0]),
-                _ => stream.try_write_vectored(&slices[..count]),
-            }
+            stream.try_write(&slices[..count])
         };
         match taken {
             Ok(0) => return Flushed::Dead,
@@ -281,7 +286,12 @@ fn write_outbox(
             Err(_) => return Flushed::Dead,
         }
     }
-    if outbox.is_empty() { Flushed::Drained } else { Flushed::More }
+    if outbox.is_empty() { drained(stream) } else { Flushed::More }
+}
+
+/// Nothing waits in the outbox; it may in the socket's TLS session.
+fn drained(stream: &Socket) -> Flushed {
+    if stream.has_unsent() { Flushed::Blocked } else { Flushed::Drained }
 }
 
 fn is_due(due_ms: u32, clock_ms: u32) -> bool {

@@ -16,4 +16,5 @@ mod raw;
 mod sessions;
 mod start;
 mod support;
+mod tls;
 mod wire;

@@ -129,6 +129,15 @@ impl Client {
     }
 
     pub(crate) async fn open_on(stream: TcpStream, path: &str, subprotocol: Option<&str>, token: Option<&str>) -> Self {
+        Self::open_on_stream(MaybeTlsStream::Plain(stream), path, subprotocol, token).await
+    }
+
+    pub(crate) async fn open_on_stream(
+        stream: MaybeTlsStream<TcpStream>,
+        path: &str,
+        subprotocol: Option<&str>,
+        token: Option<&str>,
+    ) -> Self {
         let mut request = format!("ws://localhost{path}").into_client_request().unwrap();
         if let Some(subprotocol) = subprotocol {
             request.headers_mut().insert("sec-websocket-protocol", subprotocol.parse().unwrap());
@@ -137,7 +146,6 @@ impl Client {
             request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
         let limits = WebSocketConfig::default().max_message_size(Some(64 << 20)).max_frame_size(Some(64 << 20));
-        let stream = MaybeTlsStream::Plain(stream);
         let (socket, _) = timeout(PATIENCE, tokio_tungstenite::client_async_with_config(request, stream, Some(limits)))
             .await
             .unwrap()

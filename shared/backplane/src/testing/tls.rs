@@ -40,6 +40,11 @@ impl TlsFiles {
         &self.certificate
     }
 
+    /// Its private key.
+    pub fn key_file(&self) -> &Path {
+        &self.key
+    }
+
     pub(super) fn certificates(&self) -> redis::TlsCertificates {
         match std::fs::read(&self.certificate) {
             Ok(root_cert) => redis::TlsCertificates { client_tls: None, root_cert: Some(root_cert) },
