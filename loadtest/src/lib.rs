@@ -9,14 +9,30 @@
 #![allow(clippy::cast_precision_loss, reason = "figures are made for people; 52 bits are enough")]
 
 pub mod agents;
+pub mod body;
+mod client;
+pub mod error;
+pub mod frame;
+pub mod generator;
 pub mod ledger;
+pub mod machine;
+pub mod meter;
+pub mod plan;
 pub mod processes;
 pub mod progress;
+mod publisher;
 pub mod record;
 pub mod report;
+pub mod run;
+pub mod scan;
+pub mod schedule;
 pub mod settings;
 pub mod thresholds;
+pub mod token;
 pub mod watch;
+mod worker;
 
+pub use error::LoadError;
 pub use record::RunRecord;
+pub use run::run;
 pub use settings::Settings;

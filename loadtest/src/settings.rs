@@ -2,8 +2,15 @@
 
 use std::fmt;
 
+use crate::error::LoadError;
+
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+
+/// Options whose values are nobody's business.
+const SECRETS: [&str; 3] = ["--secret", "--token", "--api-key"];
+/// Longest prefix of names.
+const PREFIX_BYTES_MAX: usize = 32;
 
 /// Settings of a run. What is left out, the scenario decides.
 #[derive(Debug, Clone, PartialEq, Args, Serialize, Deserialize)]
@@ -22,8 +29,8 @@ pub struct Settings {
     #[arg(long, default_value_t = 1_000)]
     pub connections: u32,
     /// How long messages are published, seconds.
-    #[arg(long = "duration", default_value_t = 30.0)]
-    pub duration_s: f64,
+    #[arg(long = "duration")]
+    pub duration_s: Option<f64>,
     /// Channels in all.
     #[arg(long)]
     pub channels: Option<u32>,
@@ -43,15 +50,15 @@ pub struct Settings {
     #[arg(long)]
     pub slow_share: Option<f64>,
     /// How fast these read, kbit/s.
-    #[arg(long, default_value_t = 64)]
-    pub slow_kbit: u32,
+    #[arg(long)]
+    pub slow_kbit: Option<u32>,
     /// Share of clients that use Server-Sent Events, 0 to 1.
     #[arg(long)]
     pub sse_share: Option<f64>,
     /// Share of clients that use long polling, 0 to 1.
     #[arg(long)]
     pub poll_share: Option<f64>,
-    /// Connections that leave and come back each second (`churn`, `soak`).
+    /// Connections that leave and come back each second.
     #[arg(long)]
     pub churn_rate: Option<f64>,
     /// Come back to the same edge; otherwise the next one is taken.
@@ -84,6 +91,43 @@ pub struct Settings {
     /// Begins the names of users and channels; a random one keeps runs apart.
     #[arg(long)]
     pub prefix: Option<String>,
+}
+
+impl Settings {
+    /// What names begin with: as given, or random.
+    pub fn prefix(&self) -> Result<String, LoadError> {
+        let Some(given) = &self.prefix else { return Ok(format!("lt{:08x}", rand::random::<u32>())) };
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if given.is_empty() || given.len() > PREFIX_BYTES_MAX || !given.bytes().all(fits) {
+            return Err(LoadError::Settings(format!(
+                "--prefix is 1 to {PREFIX_BYTES_MAX} letters, digits, `-` or `_`, not `{given}`"
+            )));
+        }
+        Ok(given.clone())
+    }
+
+    /// Threads that hold clients.
+    pub fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            given => given as usize,
+        }
+    }
+}
+
+/// A command line with the values of secret options blanked.
+pub fn without_secrets(command: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut hides_next = false;
+    let blank = |argument: String| {
+        let hidden = std::mem::replace(&mut hides_next, SECRETS.contains(&argument.as_str()));
+        let assigned = argument.split_once('=').map(|(name, _)| name).filter(|name| SECRETS.contains(name));
+        match assigned {
+            Some(name) => format!("{name}=***"),
+            None if hidden => "***".to_owned(),
+            None => argument,
+        }
+    };
+    command.into_iter().map(blank).collect()
 }
 
 /// What a run does to the cluster.
@@ -147,5 +191,17 @@ impl Scenario {
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_stay_out_of_the_record() {
+        let command = ["run", "--secret", "abc", "--api-key=def", "--target", "ws://x"].map(str::to_owned);
+        let shown = without_secrets(command);
+        assert_eq!(shown, ["run", "--secret", "***", "--api-key=***", "--target", "ws://x"]);
     }
 }

@@ -116,14 +116,13 @@ impl Follower {
             if let (Next::Any, Some(position)) = (self.next, position) {
                 self.next = Next::After(position);
             }
-            // Subscribing anew after messages were seen gives up what came between.
-            self.told |= self.position.is_some();
+            // Subscribing anew after messages were seen gives up what came between; a value never gets older by it.
+            self.told |= self.position.is_some() && self.recovers();
             self.position = self.position.max(position);
             return false;
         }
         totals.recoveries += 1;
-        let recovers = matches!(self.class, DeliveryClass::Reliable | DeliveryClass::Inbox);
-        if recovered || !recovers {
+        if recovered || !self.recovers() {
             return false;
         }
         totals.recoveries_failed += 1;
@@ -131,6 +130,11 @@ impl Follower {
         // Live delivery goes on from here; a number from a later epoch is none of the old one.
         self.position = position.or(self.position);
         true
+    }
+
+    /// Whether to give `since` when subscribing again.
+    pub fn recovers(&self) -> bool {
+        matches!(self.class, DeliveryClass::Reliable | DeliveryClass::Inbox)
     }
 
     /// The reply's messages were observed: the client now stands at the reply's position.
@@ -263,6 +267,21 @@ impl Follower {
         } else {
             totals.disordered += 1;
             Verdict::Late
+        }
+    }
+
+    /// Whether something that was published has not come yet, as far as the log can say before the audit.
+    pub fn is_behind(&self, log: &Log) -> bool {
+        match self.class {
+            DeliveryClass::Volatile => false,
+            DeliveryClass::Latest => {
+                log.last_by_key().any(|(key, last)| self.last_of(key).is_none_or(|seen| seen < last))
+            }
+            DeliveryClass::Reliable | DeliveryClass::Inbox => match self.next {
+                Next::Number(expected) => expected <= log.last(),
+                Next::After(joined) => log.position().is_some_and(|position| position > joined),
+                Next::Any => false,
+            },
         }
     }
 
