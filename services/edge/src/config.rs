@@ -208,7 +208,12 @@ pub struct LimitsConfig {
     pub malformed_per_minute: u32,
     /// Failed authentications a minute from one address before it is banned on all nodes.
     pub auth_failures_per_minute: u32,
-    /// How long such a ban lasts, seconds.
+    /// Channels a minute that one user asks for and may not have, before the user is banned on all nodes.
+    pub forbidden_per_minute: u32,
+    /// Connections a minute from one address that were closed for what they sent (4400, 4429, a broken WebSocket frame),
+    /// before it is banned on all nodes.
+    pub floods_per_minute: u32,
+    /// How long a ban lasts, seconds. 0 bans nobody.
     pub ban_seconds: u64,
     /// Bytes that may wait for one connection; cannot be switched off.
     pub outbox_bytes: usize,
@@ -231,6 +236,8 @@ impl Default for LimitsConfig {
             params_bytes: 4_096,
             malformed_per_minute: 10,
             auth_failures_per_minute: 20,
+            forbidden_per_minute: 100,
+            floods_per_minute: 20,
             ban_seconds: 60,
             outbox_bytes: 1 << 20,
             outbox_node_bytes: 512 << 20,

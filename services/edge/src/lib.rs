@@ -20,6 +20,7 @@ mod hub;
 pub mod limits;
 pub mod metrics;
 mod node;
+pub mod offences;
 mod outbox;
 mod recovery;
 mod run;

@@ -1,28 +1,24 @@
-//! What one peer may use, counted per node: connections, failed authentications, and each connection's rate.
+//! What one peer may use, counted per node: connections, and each connection's rate.
 //!
 //! The counters are touched when a connection opens, authenticates or closes, never on the way of a message, so one lock
-//! guards them. Every map is bounded: those of connections by the connections themselves, the others by
-//! [`ADDRESSES_MAX`].
+//! guards them. Every map is bounded by the connections themselves.
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use tickwire_backplane::Control;
-use tickwire_protocol::{CloseCode, ErrorCode, UserId, time::now_ms};
+use tickwire_backplane::Offender;
+use tickwire_protocol::{CloseCode, ErrorCode, UserId};
 
 use crate::{
     config::LimitsConfig,
     metrics::{Metrics, reason},
+    offences::{Offences, source},
 };
 
-/// Addresses remembered for failures, and for bans. At the bound what has run out is forgotten; if nothing has, a new
-/// address is not remembered.
-pub const ADDRESSES_MAX: usize = 65_536;
-const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 /// Advice to a client that met a connection limit: when places are likely to be free again.
 const CONNECTION_RETRY: Duration = Duration::from_secs(5);
 
@@ -31,6 +27,8 @@ const CONNECTION_RETRY: Duration = Duration::from_secs(5);
 pub struct Limits {
     config: LimitsConfig,
     metrics: Arc<Metrics>,
+    /// Who may not come in for a while.
+    pub offences: Offences,
     counts: Mutex<Counts>,
 }
 
@@ -39,14 +37,6 @@ struct Counts {
     connections: usize,
     by_address: HashMap<IpAddr, usize>,
     by_user: HashMap<UserId, usize>,
-    failures: HashMap<IpAddr, Failures>,
-    banned_until_ms: HashMap<IpAddr, u64>,
-}
-
-#[derive(Debug)]
-struct Failures {
-    since: Instant,
-    count: u32,
 }
 
 /// Why something is refused, and what the client should do.
@@ -96,7 +86,8 @@ impl Refusal {
 impl Limits {
     /// Counters at zero.
     pub fn new(config: &LimitsConfig, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { config: config.clone(), metrics, counts: Mutex::default() })
+        let offences = Offences::new(config, Arc::clone(&metrics));
+        Arc::new(Self { config: config.clone(), metrics, offences, counts: Mutex::default() })
     }
 
     /// Counts a connection from `ip`, until the [`Slot`] is dropped.
@@ -107,19 +98,10 @@ impl Limits {
     }
 
     fn try_admit(&self, source: IpAddr) -> Result<(), Labelled> {
-        let mut counts = self.counts();
-        let now = now_ms();
-        if let Some(&until_ms) = counts.banned_until_ms.get(&source) {
-            if until_ms > now {
-                let left = Duration::from_millis(until_ms - now);
-                let message = format!("too many failed authentications: try again in {} s", left.as_secs() + 1);
-                return Err(Labelled::new(
-                    "banned",
-                    Refusal { code: ErrorCode::RateLimited, message, retry_after: Some(left) },
-                ));
-            }
-            counts.banned_until_ms.remove(&source);
+        if let Some(refusal) = self.offences.refusal(&Offender::Address(source)) {
+            return Err(Labelled::new("banned", refusal));
         }
+        let mut counts = self.counts();
         if exceeds(counts.connections, self.config.connections_per_node) {
             let message = "this node has all the connections it may have: connect to another, or try again later";
             return Err(Labelled::new("connections_per_node", Refusal::limit(message.into(), Some(CONNECTION_RETRY))));
@@ -137,64 +119,10 @@ impl Limits {
         Ok(())
     }
 
-    /// Counts a failed authentication. `Some` is the ban that became due, in force here already: send it to the other
-    /// nodes. An expired token was valid once and guesses nothing, so callers leave it out.
-    pub fn auth_failed(&self, ip: IpAddr) -> Option<Control> {
-        let most = self.config.auth_failures_per_minute;
-        if most == 0 || self.config.ban_seconds == 0 {
-            return None;
-        }
-        let source = source(ip);
-        let now = Instant::now();
-        let mut counts = self.counts();
-        if counts.failures.len() >= ADDRESSES_MAX && !counts.failures.contains_key(&source) {
-            counts.failures.retain(|_, failures| now.duration_since(failures.since) < FAILURE_WINDOW);
-            if counts.failures.len() >= ADDRESSES_MAX {
-                self.metrics.refusals.get_or_create(&reason("failures_full")).inc();
-                return None;
-            }
-        }
-        let failures = counts.failures.entry(source).or_insert(Failures { since: now, count: 0 });
-        if now.duration_since(failures.since) >= FAILURE_WINDOW {
-            *failures = Failures { since: now, count: 0 };
-        }
-        failures.count += 1;
-        if failures.count < most {
-            return None;
-        }
-        counts.failures.remove(&source);
-        drop(counts);
-        let until_ms = now_ms().saturating_add(self.config.ban_seconds.saturating_mul(1_000));
-        self.ban(source, until_ms);
-        Some(Control::Ban { ip: source, until_ms })
-    }
-
-    /// Refuses `ip` until then. Open connections stay: they are authenticated.
-    pub fn ban(&self, ip: IpAddr, until_ms: u64) {
-        let now = now_ms();
-        if until_ms <= now {
-            return;
-        }
-        let source = source(ip);
-        let mut counts = self.counts();
-        if counts.banned_until_ms.len() >= ADDRESSES_MAX {
-            counts.banned_until_ms.retain(|_, until_ms| *until_ms > now);
-        }
-        let room = counts.banned_until_ms.len() < ADDRESSES_MAX;
-        match counts.banned_until_ms.get_mut(&source) {
-            // Nodes are told of a sticky ban again and again: only a new one counts.
-            Some(until) => *until = until_ms.max(*until),
-            None if room => {
-                counts.banned_until_ms.insert(source, until_ms);
-                self.metrics.bans.inc();
-            }
-            None => {
-                self.metrics.refusals.get_or_create(&reason("bans_full")).inc();
-            }
-        }
-    }
-
     fn claim(&self, user: &UserId) -> Result<(), Labelled> {
+        if let Some(refusal) = self.offences.refusal(&Offender::User(user.clone())) {
+            return Err(Labelled::new("banned", refusal));
+        }
         let mut counts = self.counts();
         let open = counts.by_user.get(user).copied().unwrap_or_default();
         if exceeds(open, self.config.connections_per_user) {
@@ -276,17 +204,6 @@ fn give_back<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
 /// Whether one more is too many; a limit of 0 is off.
 fn exceeds(count: usize, most: usize) -> bool {
     most > 0 && count >= most
-}
-
-/// Whom an address stands for: one IPv6 customer holds a /64, and a mapped IPv4 address is the IPv4 one.
-fn source(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) if !ip.is_loopback() => {
-            let [a, b, c, d, ..] = ip.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        ip => ip,
-    }
 }
 
 /// One connection's rates, 32 bytes. Each is kept as the time when all that was spent will be paid for (GCRA); a second's worth

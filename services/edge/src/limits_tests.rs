@@ -52,39 +52,19 @@ fn zero_switches_a_limit_off() {
     let limits = limits(&off());
     let slots: Vec<Slot> = (0..5_000).map(|_| limits.admit(ip(1)).unwrap()).collect();
     assert_eq!(slots.len(), 5_000);
-    assert!((0..100).all(|_| limits.auth_failed(ip(1)).is_none()));
 }
 
 #[test]
-fn repeated_failures_ban_the_address_and_say_so_once() {
-    let limits = limits(&LimitsConfig { auth_failures_per_minute: 3, ban_seconds: 60, ..off() });
-    assert_eq!(limits.auth_failed(ip(1)), None);
-    assert_eq!(limits.auth_failed(ip(1)), None);
-    assert_eq!(limits.auth_failed(ip(2)), None);
-    let Some(Control::Ban { ip: banned, until_ms }) = limits.auth_failed(ip(1)) else { panic!("no ban") };
-    assert_eq!(banned, ip(1));
-    let refusal = limits.admit(ip(1)).unwrap_err();
-    assert_eq!(refusal.code, ErrorCode::RateLimited);
-    assert!(refusal.retry_after.unwrap() <= Duration::from_secs(60));
-    limits.admit(ip(2)).unwrap();
-    // The same ban through the backplane, and one that has run out.
-    limits.ban(ip(1), until_ms);
-    limits.ban(ip(3), 1);
-    limits.admit(ip(3)).unwrap();
-    assert_eq!(limits.metrics.bans.get(), 1);
-}
-
-#[test]
-fn the_maps_of_addresses_are_bounded() {
-    let limits = limits(&LimitsConfig { auth_failures_per_minute: 2, ban_seconds: 60, ..off() });
-    let far = now_ms() + 3_600_000;
-    for number in 0..u32::try_from(ADDRESSES_MAX).unwrap() + 100 {
-        let ip = IpAddr::from(number.to_be_bytes());
-        limits.auth_failed(ip);
-        limits.ban(ip, far);
-    }
-    let counts = limits.counts();
-    assert_eq!((counts.failures.len(), counts.banned_until_ms.len()), (ADDRESSES_MAX, ADDRESSES_MAX));
+fn a_banned_address_and_a_banned_user_are_refused() {
+    let limits = limits(&off());
+    let user = UserId::new("7").unwrap();
+    let until_ms = tickwire_protocol::time::now_ms() + 60_000;
+    limits.offences.impose(&Offender::Address(ip(1)), until_ms);
+    limits.offences.impose(&Offender::User(user.clone()), until_ms);
+    assert_eq!(limits.admit(ip(1)).unwrap_err().code, ErrorCode::RateLimited);
+    let mut slot = limits.admit(ip(2)).unwrap();
+    assert_eq!(slot.claim_user(&user).unwrap_err().code, ErrorCode::RateLimited);
+    slot.claim_user(&UserId::new("8").unwrap()).unwrap();
 }
 
 #[test]

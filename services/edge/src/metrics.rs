@@ -71,6 +71,8 @@ pub struct Metrics {
     pub revocations_evicted: Gauge,
     /// Addresses banned.
     pub bans: Counter,
+    /// What counts against somebody, by kind.
+    pub offences: Family<ReasonLabels, Counter>,
     /// Commands or connections over a limit.
     pub rate_limited: Family<ReasonLabels, Counter>,
     /// Presence changes dropped because the store was away too long.
@@ -181,7 +183,8 @@ impl Metrics {
             "Revocations given up at their bound; above zero a revoked token may be in use",
             metrics.revocations_evicted.clone(),
         );
-        edge.register("bans", "Addresses banned", metrics.bans.clone());
+        edge.register("bans", "Addresses and users banned", metrics.bans.clone());
+        edge.register("offences", "Refusals that count towards a ban, by kind", metrics.offences.clone());
         edge.register("rate_limited", "Commands or connections over a limit", metrics.rate_limited.clone());
         edge.register("presence_dropped", "Presence changes dropped", metrics.presence_dropped.clone());
         edge.register_with_unit("outbox", "Waiting for connections", Unit::Bytes, metrics.outbox_bytes.clone());

@@ -13,8 +13,8 @@ use std::{
 use futures_util::future::join_all;
 use prometheus_client::registry::Registry;
 use tickwire_auth::{Identity, Revocations, Verifier};
-use tickwire_backplane::{Backplane, Control, NodeReport, REPORT_CHANNELS_MAX};
-use tickwire_protocol::{ChannelName, ErrorCode, UserId, namespace::Namespaces, time::now_ms};
+use tickwire_backplane::{Backplane, Control, NodeReport, Offender, REPORT_CHANNELS_MAX};
+use tickwire_protocol::{ChannelName, CloseCode, ErrorCode, UserId, namespace::Namespaces, time::now_ms};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,7 @@ use crate::{
     counted::Counted,
     limits::Limits,
     metrics::{Metrics, reason},
+    offences::Offence,
     tls::Tls,
 };
 
@@ -63,7 +64,7 @@ pub(crate) struct Node {
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Close that user's connections.
-    Disconnect(UserId),
+    Disconnect(UserId, CloseCode),
     /// Count.
     Report(oneshot::Sender<ShardReport>),
 }
@@ -154,17 +155,20 @@ impl Node {
         self.revision.load(Ordering::Acquire)
     }
 
-    /// Counts a refused token against `peer`; one failure too many bans the address, here and on every other node. Call it on
-    /// a shard.
+    /// Counts a refused token against `peer`. Call it on a shard.
     pub(crate) fn count_refused_token(self: &Arc<Self>, peer: IpAddr, code: ErrorCode) {
         self.metrics.auth_failures.get_or_create(&reason(code.as_str())).inc();
-        if code != ErrorCode::Unauthenticated {
-            return;
+        if code == ErrorCode::Unauthenticated {
+            self.count_offence(Offence::BadToken, &Offender::Address(peer), "a token that does not verify");
         }
-        let Some(ban) = self.limits.auth_failed(peer) else { return };
-        tracing::warn!(%peer, "too many failed authentications: the address is banned");
+    }
+
+    /// Counts an offence; one too many bans the offender, here and on every other node. Call it on a shard.
+    pub(crate) fn count_offence(self: &Arc<Self>, offence: Offence, offender: &Offender, detail: &str) {
+        let Some(ban) = self.limits.offences.count(offence, offender, detail) else { return };
         let node = Arc::clone(self);
         tokio::task::spawn_local(async move {
+            node.obey(&ban).await;
             if let Err(error) = node.backplane.control(ban).await {
                 tracing::warn!(%error, "the other nodes were not told of a ban");
             }
@@ -174,7 +178,13 @@ impl Node {
     /// Carries out a control as it comes. An order to shards waits for room in their mailboxes.
     pub(crate) async fn obey(&self, control: &Control) {
         match control {
-            Control::Disconnect { user, .. } => self.order_all(|| Order::Disconnect(user.clone())).await,
+            Control::Disconnect { user, .. } => {
+                self.order_all(|| Order::Disconnect(user.clone(), CloseCode::Blocked)).await;
+            }
+            Control::Ban { offender: Offender::User(user), .. } => {
+                self.keep(control);
+                self.order_all(|| Order::Disconnect(user.clone(), CloseCode::RateLimited)).await;
+            }
             sticky => self.keep(sticky),
         }
     }
@@ -198,8 +208,8 @@ impl Node {
             Control::RevokeUser { user, issued_until_s, expires_at_ms } => {
                 revocations.revoke_user(user.clone(), *issued_until_s, *expires_at_ms)
             }
-            Control::Ban { ip, until_ms } => {
-                self.limits.ban(*ip, *until_ms);
+            Control::Ban { offender, until_ms, .. } => {
+                self.limits.offences.impose(offender, *until_ms);
                 false
             }
             Control::Disconnect { .. } => false,
@@ -277,7 +287,8 @@ mod tests {
         node.learn(&[revoked("a"), user.clone()]);
         let revision = node.revision();
         assert_eq!(revision, 2);
-        let ban = Control::Ban { ip: [192, 0, 2, 1].into(), until_ms: now_ms() + 60_000 };
+        let offender = Offender::Address([192, 0, 2, 1].into());
+        let ban = Control::Ban { offender, until_ms: now_ms() + 60_000, reason: String::new() };
         node.learn(&[revoked("a"), user, ban]);
         assert_eq!(node.revision(), revision);
         node.learn(&[revoked("b")]);
@@ -300,6 +311,6 @@ mod tests {
             mailbox.recv().await.unwrap()
         };
         let ((), ordered) = tokio::join!(node.obey(&last), read);
-        assert!(matches!(ordered, Order::Disconnect(user) if user.as_str() == "last"));
+        assert!(matches!(ordered, Order::Disconnect(user, _) if user.as_str() == "last"));
     }
 }

@@ -1,6 +1,8 @@
 //! The HTTP API: routes, who may call them, and the one form of every error.
 
 mod access;
+mod audit;
+mod bans;
 mod body;
 mod caller;
 mod channels;
@@ -37,6 +39,7 @@ use crate::{
     throttle::Throttle,
 };
 
+pub(crate) use audit::CHANNEL as AUDIT_CHANNEL;
 pub(crate) use refusal::Refusal;
 pub(crate) use routes::router;
 

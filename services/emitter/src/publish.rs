@@ -10,7 +10,7 @@ use tickwire_protocol::{
 use utoipa::ToSchema;
 
 use crate::{
-    api::{App, Refusal, metrics_code},
+    api::{AUDIT_CHANNEL, App, Refusal, metrics_code},
     metrics::ClassLabels,
 };
 
@@ -87,6 +87,10 @@ impl App {
             let message = format!("no namespace is configured for the channel `{channel}`");
             return Err(Refusal::new(ErrorCode::UnknownChannel, message));
         };
+        if channel.namespace() == AUDIT_CHANNEL {
+            let message = "the audit log is written by administrative calls alone";
+            return Err(Refusal::new(ErrorCode::Forbidden, message));
+        }
         let policy = policy.clone();
         Ok(Publish { traceparent: context.traceparent.clone(), ..Publish::new(channel, policy, data) })
     }

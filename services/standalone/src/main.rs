@@ -55,6 +55,7 @@ const DEFAULTS: &str = r#"
 connections_per_ip = 0
 connections_per_user = 0
 auth_failures_per_minute = 0
+floods_per_minute = 0
 
 [emitter]
 auth_failures_per_minute = 0

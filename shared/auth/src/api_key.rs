@@ -74,6 +74,12 @@ impl std::fmt::Debug for ApiKeys {
     }
 }
 
+/// Names a key in logs: the first 32 bits of its digest, which is what `sha256:` entries begin with.
+pub fn fingerprint(key: &str) -> String {
+    let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(key).into();
+    format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
+}
+
 fn parse_hex(text: &str) -> Option<[u8; 32]> {
     if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
@@ -101,6 +107,7 @@ mod tests {
         assert!(!keys.contains(""));
         assert!(!keys.contains(digest), "a digest is not a key");
         assert!(!keys.contains(&format!("sha256:{hex}")), "nor is the configured one");
+        assert_eq!(fingerprint("a-key-for-the-desk").len(), 8);
         assert!(!ApiKeys::default().contains(""));
     }
 

@@ -25,7 +25,7 @@ mod secret;
 mod verifier;
 
 pub use access::{Decision, may_publish, may_read};
-pub use api_key::ApiKeys;
+pub use api_key::{ApiKeys, fingerprint};
 pub use config::{AuthConfig, PublicKeyConfig};
 pub use error::AuthError;
 pub use identity::Identity;

@@ -188,8 +188,27 @@ pub enum Control {
     RevokeToken { jti: String, expires_at_ms: u64 },
     /// Tokens of `user` issued at or before `issued_until_s` (seconds, as `iat`) are void; forget at `expires_at_ms`.
     RevokeUser { user: UserId, issued_until_s: u64, expires_at_ms: u64 },
-    /// Refuse this address until then.
-    Ban { ip: std::net::IpAddr, until_ms: u64 },
+    /// Refuse this offender until then. `reason` is for operators.
+    Ban { offender: Offender, until_ms: u64, reason: String },
+}
+
+/// Whom a ban is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Offender {
+    /// An address, or the IPv6 /64 that stands for a customer.
+    Address(std::net::IpAddr),
+    /// Everybody with a token of this user.
+    User(UserId),
+}
+
+impl std::fmt::Display for Offender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(ip) => write!(f, "address {ip}"),
+            Self::User(user) => write!(f, "user {user}"),
+        }
+    }
 }
 
 impl Control {

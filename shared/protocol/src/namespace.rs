@@ -155,6 +155,9 @@ impl Default for Namespaces {
         for name in ["orders", "positions", "strategies"] {
             by_name.insert(name.into(), desk());
         }
+        // What operators did: more of it and for longer than of anything else.
+        let audit = Policy::reliable(Access::Role("operator".into()));
+        by_name.insert("audit".into(), Policy { history_count: 10_000, history_ttl_s: 90 * 86_400, ..audit });
         for name in ["prices", "ticker", "candles", "price-updates", "sentiment-updates"] {
             by_name.insert(name.into(), Policy::latest());
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tickwire_auth::{AuthError, Decision, Identity, may_read};
-use tickwire_backplane::{BackplaneError, History, HistoryQuery};
+use tickwire_backplane::{BackplaneError, History, HistoryQuery, Offender};
 use tickwire_protocol::{ChannelName, CloseCode, ErrorCode, Event, Position, Request, namespace::Policy};
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     hub::{Hub, Shard},
     metrics::reason,
+    offences::Offence,
 };
 
 /// Commands that may wait for one in progress; reading stops at the first, so one frame's packed commands are all.
@@ -70,7 +71,14 @@ impl Shard {
 
     fn carry_out(self: &Rc<Self>, id: ConnectionId, effect: Effect) {
         match effect {
-            Effect::Reply(event) => self.reply(id, &event),
+            Effect::Reply(event) => {
+                if let Event::Error(error) = &event
+                    && error.code == ErrorCode::Forbidden
+                {
+                    self.count_forbidden(id, error.channel.as_deref().unwrap_or_default());
+                }
+                self.reply(id, &event);
+            }
             Effect::Subscribe { wanted, owner_only: false } => self.join(id, *wanted),
             Effect::Subscribe { wanted, owner_only: true } => {
                 self.spawn_for(id, Rc::clone(self).join_if_owner(id, *wanted));
@@ -117,6 +125,14 @@ impl Shard {
             shard.pump(id);
             shard.flush_dirty();
         });
+    }
+
+    /// Counts a channel that the connection's user asked for and may not have.
+    fn count_forbidden(&self, id: ConnectionId, channel: &str) {
+        let user = self.hub.borrow_mut().connection(id).and_then(|connection| connection.identity().cloned());
+        if let Some(identity) = user {
+            self.node.count_offence(Offence::ForbiddenChannel, &Offender::User(identity.user.clone()), channel);
+        }
     }
 
     async fn verify(self: Rc<Self>, id: ConnectionId, request: Option<i64>, token: String, refresh: bool) {
@@ -228,7 +244,10 @@ impl Shard {
     async fn join_if_owner(self: Rc<Self>, id: ConnectionId, wanted: Wanted) {
         match self.owns(id, &wanted.channel).await {
             Ok(true) => self.join(id, wanted),
-            Ok(false) => self.reply(id, &state::forbidden(wanted.id, &wanted.channel)),
+            Ok(false) => {
+                self.count_forbidden(id, wanted.channel.as_str());
+                self.reply(id, &state::forbidden(wanted.id, &wanted.channel));
+            }
             Err(error) => self.reply(id, &self.failed(wanted.id, &error, Some(&wanted.channel))),
         }
     }
@@ -236,7 +255,10 @@ impl Shard {
     async fn ask_if_owner(self: Rc<Self>, id: ConnectionId, request: Option<i64>, ask: Ask, channel: ChannelName) {
         match self.owns(id, &channel).await {
             Ok(true) => self.ask(id, request, ask).await,
-            Ok(false) => self.reply(id, &state::forbidden(request, &channel)),
+            Ok(false) => {
+                self.count_forbidden(id, channel.as_str());
+                self.reply(id, &state::forbidden(request, &channel));
+            }
             Err(error) => self.reply(id, &self.failed(request, &error, Some(&channel))),
         }
     }

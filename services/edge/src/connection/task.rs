@@ -10,7 +10,8 @@ use std::{
 
 use bytes::Bytes;
 use smallvec::SmallVec;
-use tickwire_protocol::{CloseCode, ErrorCode};
+use tickwire_backplane::Offender;
+use tickwire_protocol::{CloseCode, ErrorCode, Event};
 
 use super::{
     Closing, Connection, ConnectionId, Sink,
@@ -19,6 +20,7 @@ use super::{
 use crate::{
     framing::{Incoming, outgoing},
     hub::{Hub, Shard, deliver::Flushed},
+    offences::Offence,
 };
 
 /// Reads of one socket in a row.
@@ -163,7 +165,7 @@ impl Shard {
         }
         if let Err(violation) = read {
             self.node.metrics.malformed.inc();
-            self.close_in(hub, id, violation.close_code(), &violation.to_string(), None);
+            self.close_for_flood(hub, id, violation.close_code(), &violation.to_string(), None);
         }
     }
 
@@ -174,7 +176,7 @@ impl Shard {
             let Some(connection) = hub.connection(id) else { return };
             if connection.state.on_malformed(now, limits) {
                 let event = state::refused(None, &refusal);
-                self.close_in(hub, id, CloseCode::RateLimited, "too many commands", Some(&event));
+                self.close_for_flood(hub, id, CloseCode::RateLimited, "too many commands", Some(&event));
                 return;
             }
             // Whoever waits for a reply gets one.
@@ -195,13 +197,21 @@ impl Shard {
                     let event = state::error(malformed.id, ErrorCode::BadRequest, &malformed.message, None);
                     let Some(connection) = hub.connection(id) else { return };
                     if connection.state.on_malformed(now, limits) {
-                        self.close_in(hub, id, CloseCode::BadCommand, "too many malformed frames", Some(&event));
+                        self.close_for_flood(hub, id, CloseCode::BadCommand, "too many malformed frames", Some(&event));
                         return;
                     }
                     self.reply_in(hub, id, None, &event, None);
                 }
             }
         }
+    }
+
+    /// Closes a connection for what it sent, which counts against its address.
+    fn close_for_flood(&self, hub: &mut Hub, id: ConnectionId, code: CloseCode, why: &str, event: Option<&Event>) {
+        if let Some(connection) = hub.connection(id) {
+            self.node.count_offence(Offence::Flood, &Offender::Address(connection.peer), why);
+        }
+        self.close_in(hub, id, code, why, event);
     }
 
     /// The peer closes: the same code goes back and nothing else.

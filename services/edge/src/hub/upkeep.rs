@@ -49,7 +49,7 @@ impl Shard {
 
     fn on_order(&self, order: Order) {
         match order {
-            Order::Disconnect(user) => self.disconnect(&user),
+            Order::Disconnect(user, code) => self.disconnect(&user, code),
             Order::Report(answer) => {
                 // The asker may have given up; then nobody wants the answer.
                 let _ = answer.send(self.report());
@@ -103,13 +103,17 @@ impl Shard {
     }
 
     /// Closes a user's connections.
-    fn disconnect(&self, user: &UserId) {
+    fn disconnect(&self, user: &UserId, code: CloseCode) {
+        let why = match code {
+            CloseCode::Blocked => "disconnected by an operator",
+            _ => "banned for a while: too many refused requests",
+        };
         let mut hub = self.hub.borrow_mut();
         let theirs = Self::connections_where(&hub, |connection| {
             connection.identity().is_some_and(|identity| identity.user == *user)
         });
         for id in theirs {
-            self.close_in(&mut hub, id, CloseCode::Blocked, "disconnected by an operator", None);
+            self.close_in(&mut hub, id, code, why, None);
         }
     }
 

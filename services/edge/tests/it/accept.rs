@@ -198,6 +198,41 @@ fn guessing_tokens_bans_the_address_on_every_node() {
 }
 
 #[test]
+fn looking_for_other_peoples_channels_bans_the_user_on_every_node() {
+    let edge = Edge::start_with(|config| config.limits.forbidden_per_minute = 5);
+    let mut innocent = edge.client("8");
+    let mut bystander = edge.client("7");
+    let mut scanner = edge.client("7");
+    for number in 0..5 {
+        scanner.send_text(&format!(r#"{{"id":{number},"type":"subscribe","channels":["user:{number}"]}}"#));
+    }
+    assert_eq!(scanner.close_code().unwrap().0, 4429);
+    assert_eq!(bystander.close_code().unwrap().0, 4429, "all of the user's connections");
+    let again = Wire::request(edge.addr, &upgrade_request(&format!("/ws?token={}", token("7")), &[]));
+    assert_eq!((again.status, &again.json()["error"]["code"]), (429, &json!("rate_limited")));
+    edge.until("the ban is shared", Edge::has_sticky_ban);
+    assert!(edge.metric("tickwire_edge_offences_total") >= 5.0);
+    innocent.send_text(r#"{"id":1,"type":"ping"}"#);
+    assert_eq!(innocent.json()["type"], "pong");
+}
+
+#[test]
+fn floods_of_garbage_ban_the_address() {
+    let edge = Edge::start_with(|config| {
+        config.limits.malformed_per_minute = 1;
+        config.limits.floods_per_minute = 3;
+    });
+    for _ in 0..3 {
+        let mut flooder = edge.client("7");
+        flooder.send_text("not json");
+        flooder.send_text("nor this");
+        assert_eq!(flooder.close_code().unwrap().0, 4400);
+    }
+    let again = Wire::request(edge.addr, &upgrade_request(&format!("/ws?token={}", token("7")), &[]));
+    assert_eq!(again.status, 429);
+}
+
+#[test]
 fn behind_a_trusted_proxy_the_client_is_who_it_forwards() {
     let edge = Edge::start_with(|config| {
         config.limits.connections_per_ip = 1;

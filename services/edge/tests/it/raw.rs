@@ -282,7 +282,7 @@ fn declared_but_unsent_bytes_take_no_memory() {
 
 #[test]
 fn rounds_of_hostile_input_leave_the_memory_where_it_was() {
-    let edge = Edge::start_with(|config| config.limits.auth_failures_per_minute = 0);
+    let edge = Edge::start_with(|config| config.limits.ban_seconds = 0);
     let piece = vec![b'x'; 60_000];
     let round = || {
         for first in [0x81, 0xC1, 0x83, 0x09, 0x02, 0x88] {

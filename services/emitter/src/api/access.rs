@@ -40,14 +40,20 @@ pub(crate) struct RevokeBody {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OrderedBody {
     ordered: bool,
-    /// Until when a revocation is remembered.
+    /// Until when a revocation or a ban holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<u64>,
 }
 
+impl OrderedBody {
+    pub(super) const fn until(expires_at_ms: u64) -> Self {
+        Self { ordered: true, expires_at: Some(expires_at_ms) }
+    }
+}
+
 pub(crate) async fn disconnect(
     State(app): State<Arc<App>>,
-    _: Operator,
+    operator: Operator,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Json<OrderedBody>, Refusal> {
@@ -56,13 +62,13 @@ pub(crate) async fn disconnect(
     let text = body::read(&app, &head, stream, app.config.emitter.body_bytes_max).await?;
     let body = if text.is_empty() { DisconnectBody::default() } else { body::parse(&text)? };
     let reason = body.reason.unwrap_or_else(|| Text::from("disconnected by an operator".to_owned())).into();
-    app.backplane.control(Control::Disconnect { user, reason }).await?;
+    app.order(&operator, Control::Disconnect { user, reason }).await?;
     Ok(Json(OrderedBody { ordered: true, expires_at: None }))
 }
 
 pub(crate) async fn revoke(
     State(app): State<Arc<App>>,
-    _: Operator,
+    operator: Operator,
     request: Request,
 ) -> Result<Json<OrderedBody>, Refusal> {
     let (head, stream) = request.into_parts();
@@ -89,6 +95,6 @@ pub(crate) async fn revoke(
         }
         _ => return Err(Refusal::bad_request("give either `jti`, or `userId` and perhaps `iat`")),
     };
-    app.backplane.control(control).await?;
-    Ok(Json(OrderedBody { ordered: true, expires_at: Some(expires_at_ms) }))
+    app.order(&operator, control).await?;
+    Ok(Json(OrderedBody::until(expires_at_ms)))
 }

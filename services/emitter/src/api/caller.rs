@@ -22,7 +22,11 @@ pub(crate) struct Service;
 
 /// A caller that may end other people's access: a [`Service`], or a token with role `operator`.
 #[derive(Debug)]
-pub(crate) struct Operator;
+pub(crate) struct Operator {
+    /// For the audit log: a user, or a key's fingerprint.
+    pub(crate) who: String,
+    pub(crate) address: IpAddr,
+}
 
 /// Whose rate a request counts for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -34,6 +38,7 @@ pub(crate) enum CallerId {
 
 struct Caller {
     id: CallerId,
+    who: String,
     is_service: bool,
     is_operator: bool,
 }
@@ -52,7 +57,10 @@ impl FromRequestParts<Arc<App>> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
         let caller = admit(app, parts).await?;
-        if caller.is_service || caller.is_operator { Ok(Self) } else { Err(forbidden("service` or `operator")) }
+        if !caller.is_service && !caller.is_operator {
+            return Err(forbidden("service` or `operator"));
+        }
+        Ok(Self { who: caller.who, address: address(parts) })
     }
 }
 
@@ -60,10 +68,14 @@ fn forbidden(role: &str) -> Refusal {
     Refusal::new(ErrorCode::Forbidden, format!("a token with role `{role}` is needed here"))
 }
 
+fn address(parts: &Parts) -> IpAddr {
+    let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip().to_canonical())
+}
+
 /// Authenticates, and counts the request for its caller.
 async fn admit(app: &App, parts: &Parts) -> Result<Caller, Refusal> {
-    let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let ip = address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip().to_canonical());
+    let ip = address(parts);
     if let Some(failures) = &app.failures {
         failures.peek(ip, Instant::now()).map_err(|wait| {
             let message = "too many failed authentications from this address";
@@ -104,7 +116,8 @@ async fn identify(app: &App, parts: &Parts) -> Result<Caller, Refusal> {
         .ok_or_else(|| unauthenticated("send `Authorization: Bearer` with a service token or an API key"))?;
     if app.keys.contains(bearer) {
         let id = CallerId::Key(app.hasher.hash_one(bearer));
-        return Ok(Caller { id, is_service: true, is_operator: true });
+        let who = format!("key {}", tickwire_auth::fingerprint(bearer));
+        return Ok(Caller { id, who, is_service: true, is_operator: true });
     }
     let Some(verifier) = &app.verifier else { return Err(unauthenticated("the API key is not known here")) };
     let identity = verifier.verify(bearer).await?;
@@ -115,6 +128,7 @@ async fn identify(app: &App, parts: &Parts) -> Result<Caller, Refusal> {
     Ok(Caller {
         is_service: identity.has_role("service"),
         is_operator: identity.has_role("operator"),
+        who: format!("user {}", identity.user),
         id: CallerId::Token(identity.user),
     })
 }

@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::{HttpMethod, schema::Type};
 
 use super::{
-    App, Refusal, access, channels, docs, events, inbox, observe,
+    App, Refusal, access, bans, channels, docs, events, inbox, observe,
     openapi::{Described, Document, describe},
     probes, publishing,
 };
@@ -134,6 +134,21 @@ fn user_routes(routes: Routes) -> Routes {
             describe("access", "Revoke a token, or a user's tokens (role service or operator)")
                 .guarded()
                 .body::<access::RevokeBody>()
+                .answers::<access::OrderedBody>(),
+        )
+        .get(
+            "/v1/bans",
+            bans::list,
+            describe("access", "Who is kept out at the moment, and why (role service or operator)")
+                .guarded()
+                .answers::<bans::BansBody>(),
+        )
+        .post(
+            "/v1/bans",
+            bans::impose,
+            describe("access", "Keep an address or a user out for a while (role service or operator)")
+                .guarded()
+                .body::<bans::BanBody>()
                 .answers::<access::OrderedBody>(),
         )
 }

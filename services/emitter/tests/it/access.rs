@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 use tickwire_auth::issue::TokenClaims;
-use tickwire_backplane::{Backplane, Control};
+use tickwire_backplane::{Backplane, Control, Offender};
 use tickwire_protocol::{UserId, time::now_ms};
 
 use crate::rig::{API_KEY, Answer, PATIENCE, Rig, answer, config, control, sign, token};
@@ -92,6 +92,52 @@ async fn every_node_is_told_to_disconnect_and_to_revoke() {
     assert_eq!(control(&mut node).await, Control::RevokeToken { jti: "t1".into(), expires_at_ms: expires });
     rig.say("/v1/tokens/revoke", &json!({"userId": "7", "iat": 100, "expiresAt": expires})).await;
     assert_eq!(control(&mut node).await, Control::RevokeUser { user, issued_until_s: 100, expires_at_ms: expires });
+}
+
+#[tokio::test]
+async fn bans_are_shown_and_given_by_operators() {
+    let rig = Rig::start().await;
+    let mut node = rig.backplane.subscriber(16);
+    let by_edge = Control::Ban {
+        offender: Offender::User(UserId::new("9").unwrap()),
+        until_ms: now_ms() + 60_000,
+        reason: "100 x forbidden_channel".into(),
+    };
+    rig.backplane.control(by_edge.clone()).await.unwrap();
+    assert_eq!(control(&mut node).await, by_edge);
+    let body = json!({"address": "192.0.2.7", "seconds": 3_600, "reason": "port scan"});
+    let ordered = rig.say("/v1/bans", &body).await;
+    assert_eq!(ordered.status, 200, "{}", ordered.body);
+    let Control::Ban { offender, reason, .. } = control(&mut node).await else { panic!("no ban") };
+    assert_eq!((offender, reason.as_str()), (Offender::Address([192, 0, 2, 7].into()), "port scan"));
+    let listed = rig.ask("/v1/bans").await.body;
+    assert_eq!(listed["bans"][0]["userId"], "9");
+    assert_eq!(listed["bans"][1]["address"], "192.0.2.7");
+    for bad in [
+        json!({"seconds": 1}),
+        json!({"address": "192.0.2.7", "userId": "9", "seconds": 1}),
+        json!({"userId": "9", "seconds": 0}),
+        json!({"address": "not one", "seconds": 1}),
+    ] {
+        assert_eq!(rig.say("/v1/bans", &bad).await.code(), "bad_request", "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn administrative_calls_are_written_down_and_the_record_cannot_be_forged() {
+    let rig = Rig::start().await;
+    rig.say("/v1/users/7/disconnect", &json!({"reason": "fraud"})).await;
+    let request = rig.client.post(format!("http://{}/v1/tokens/revoke", rig.address));
+    answer(request.bearer_auth(token(&["operator"])).json(&json!({"jti": "t1"}))).await;
+    let entries = rig.data("audit").await;
+    assert_eq!(entries.len(), 2);
+    assert_eq!((&entries[0]["action"], &entries[0]["subject"]), (&json!("disconnect"), &json!("user 7")));
+    assert_eq!((&entries[0]["reason"], &entries[0]["done"]), (&json!("fraud"), &json!(true)));
+    let by = entries[0]["by"].as_str().unwrap();
+    assert!(by.starts_with("key ") && !by.contains(API_KEY), "{by}");
+    assert_eq!((&entries[1]["subject"], &entries[1]["by"]), (&json!("token t1"), &json!("user backend")));
+    let forged = rig.say("/v1/publish", &json!({"channel": "audit", "data": {"action": "none"}})).await;
+    assert_eq!(forged.code(), "forbidden");
 }
 
 #[tokio::test]

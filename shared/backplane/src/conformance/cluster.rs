@@ -143,16 +143,16 @@ pub async fn presence_lists_users_sorted(nodes: &Nodes) {
 /// Counts stay exact and lists bounded however many are there, nobody is told of each of them, and they are gone with their
 /// node like any others.
 pub async fn presence_of_a_crowd_is_counted_and_ends_with_its_node(nodes: &Nodes) {
-    const CROWD: usize = 20_000;
+    const CROWD: usize = 5_000;
     let (channel, crashed, living, alone) = (channel("room"), unique("edge"), unique("edge"), user());
     let mut subscriber = nodes.two.subscriber(CROWD);
     nodes.two.subscribe(subscriber.id, &[(channel.clone(), reliable())]).await.expect("subscribed");
     nodes.one.report(report(&living, 1)).await.expect("kept");
     nodes.one.presence_change(&living, &[change(&channel, &alone, true)]).await.expect("applied");
-    nodes.one.report(report(&crashed, CROWD as u64)).await.expect("kept");
     let crowd: Vec<UserId> = (0..CROWD).map(|_| user()).collect();
     let joins: Vec<PresenceChange> = crowd.iter().map(|user| change(&channel, user, true)).collect();
-    for joins in joins.chunks(1_000) {
+    for joins in joins.chunks(500) {
+        nodes.one.report(report(&crashed, CROWD as u64)).await.expect("kept");
         nodes.one.presence_change(&crashed, joins).await.expect("applied");
     }
     let present = nodes.two.presence(&channel).await.expect("presence");

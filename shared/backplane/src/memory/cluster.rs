@@ -20,7 +20,7 @@ impl Controls {
             Control::Disconnect { .. } => return Ok(()),
             Control::RevokeToken { jti, .. } => format!("token {jti}"),
             Control::RevokeUser { user, issued_until_s, .. } => format!("user {user} {issued_until_s}"),
-            Control::Ban { ip, .. } => format!("ban {ip}"),
+            Control::Ban { offender, .. } => format!("ban {offender}"),
         };
         if self.0.len() >= CONTROLS_MAX && !self.0.contains_key(&subject) {
             self.prune(now_ms);
