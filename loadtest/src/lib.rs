@@ -10,6 +10,7 @@
 
 pub mod agents;
 pub mod body;
+pub mod chaos;
 mod client;
 pub mod error;
 pub mod frame;

@@ -5,7 +5,11 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tickwire_loadtest::{Settings, settings::without_secrets};
+use tickwire_loadtest::{
+    Settings,
+    chaos::{self, ChaosArgs},
+    settings::without_secrets,
+};
 
 /// Load generator of Tickwire.
 #[derive(Parser)]
@@ -19,6 +23,8 @@ struct Cli {
 enum Task {
     /// Run a scenario against a cluster.
     Run(Box<RunArgs>),
+    /// Break a cluster of real processes for some minutes and judge every promise.
+    Chaos(ChaosArgs),
 }
 
 #[derive(clap::Args)]
@@ -30,6 +36,7 @@ struct RunArgs {
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().task {
         Task::Run(args) => run(&args),
+        Task::Chaos(args) => chaos::run(&args),
     }
 }
 

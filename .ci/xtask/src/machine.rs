@@ -16,6 +16,7 @@ struct Needed {
 
 const NEEDED: &[Needed] = &[
     Needed { program: "redis-server", version: &["--version"], package: "redis-server" },
+    Needed { program: "haproxy", version: &["-v"], package: "haproxy" },
     Needed { program: "openssl", version: &["version"], package: "openssl" },
     Needed { program: "cc", version: &["--version"], package: "build-essential" },
 ];
@@ -36,7 +37,8 @@ pub(crate) fn prepare() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn packages() -> anyhow::Result<()> {
+/// Installs the programs that tests and chaos runs start.
+pub(crate) fn packages() -> anyhow::Result<()> {
     let missing: Vec<&str> =
         NEEDED.iter().filter(|needed| !works(needed.program, needed.version)).map(|needed| needed.package).collect();
     if missing.is_empty() {

@@ -1,6 +1,7 @@
 //! Every recurring task of the repository: `cargo xtask <task>`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
+mod chaos;
 mod machine;
 mod shell;
 mod test;
@@ -33,6 +34,15 @@ enum Task {
         /// Only tests whose name contains this; skips the static checks.
         filter: Option<String>,
     },
+    /// Break a cluster of real processes for ten minutes (Redis with Sentinels, 2,000 clients) and judge every promise.
+    Chaos {
+        /// Build without optimisation.
+        #[arg(long)]
+        debug: bool,
+        /// Passed on to `tickwire-loadtest chaos`, such as `--minutes 10 --clients 2000 --topology cluster`; see its `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Check the shape of the house: dependency direction, file sizes, licences, top level.
     Tidy,
     /// Measure CPU per delivered message and memory per idle connection (release build).
@@ -43,6 +53,9 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Up { debug, args } => up::up(debug, &args),
         Task::Test { filter } => test::test(filter.as_deref()),
+        Task::Chaos { debug, args } => {
+            chaos::chaos(if debug { chaos::Build::Debug } else { chaos::Build::Release }, &args)
+        }
         Task::Tidy => tidy::tidy(),
         Task::Bench => shell::cargo(&["bench", "--package", "tickwire-edge", "--bench", "fanout"]),
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::{
-    machine,
+    chaos, machine,
     shell::{cargo, run_with},
     tidy,
 };
@@ -25,6 +25,7 @@ pub(crate) fn test(filter: Option<&str>) -> anyhow::Result<()> {
     machine::nextest(filter)?;
     if filter.is_none() {
         cargo(&["test", "--workspace", "--doc", "--locked", "--quiet"])?;
+        chaos::short()?;
     }
     eprintln!("\nAll checks passed in {} s.", begun.elapsed().as_secs());
     Ok(())

@@ -19,11 +19,19 @@ pub struct RedisSentinels {
 impl RedisSentinels {
     /// Starts a master, `replicas` replicas and three Sentinels, and waits until each knows all others.
     pub fn start(replicas: usize) -> Self {
-        let master = RedisServer::with_options(&["--repl-diskless-sync-delay", "0"]);
+        Self::start_with(replicas, &[])
+    }
+
+    /// The same with further command line options for the data servers.
+    pub fn start_with(replicas: usize, options: &[&str]) -> Self {
+        let mut all_options = vec!["--repl-diskless-sync-delay", "0"];
+        all_options.extend(options);
+        let master = RedisServer::with_options(&all_options);
         let address = format!("127.0.0.1 {}", master.port());
         let mut servers = vec![master];
+        all_options.extend(["--replicaof", &address]);
         for _ in 0..replicas {
-            servers.push(RedisServer::with_options(&["--repl-diskless-sync-delay", "0", "--replicaof", &address]));
+            servers.push(RedisServer::with_options(&all_options));
         }
         wait_until("the replicas are connected", || {
             let info: String = servers[0].command(&["INFO", "replication"]);
@@ -60,6 +68,11 @@ impl RedisSentinels {
     pub fn url(&self) -> String {
         let hosts: Vec<String> = self.sentinels.iter().map(|one| format!("127.0.0.1:{}", one.port())).collect();
         format!("redis+sentinel://{}/{NAME}", hosts.join(","))
+    }
+
+    /// The Sentinels' ports.
+    pub fn sentinel_ports(&self) -> Vec<u16> {
+        self.sentinels.iter().map(RedisServer::port).collect()
     }
 
     /// The index of the server that the Sentinels call master.

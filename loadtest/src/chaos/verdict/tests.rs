@@ -1,0 +1,200 @@
+//! Each verdict is seen to hold on an honest ledger and to break on a doctored one.
+
+use std::collections::{BTreeSet, HashMap};
+
+use tickwire_protocol::Position;
+
+use super::*;
+use crate::chaos::ledger::{
+    Ack, Alert, ChannelLedger, Drained, InboxJoin, InboxLog, Intrusion, LatestLog, Overtake, PresenceCheck, ReaderLog,
+    Revoked, Sight, Stuck,
+};
+
+fn position(offset: u64) -> Position {
+    Position::new(1, offset)
+}
+
+fn ack(number: u64, is_duplicate: bool) -> Ack {
+    Ack { number, position: position(number), is_duplicate, at_ms: 1_000 * number }
+}
+
+/// A run in which everything was as it should be: ten messages, two readers, one of which reconnected.
+fn honest() -> Ledger {
+    let mut channel = ChannelLedger { name: "session:1".into(), ..ChannelLedger::default() };
+    for number in 1..=10 {
+        channel.acks.push(ack(number, false));
+        channel.delivered(position(number), number);
+    }
+    channel.acks.push(ack(3, true));
+    let joined = |offset, recovered| Sight::Joined { at_ms: 500, position: position(offset), recovered };
+    let run = |first, last| Sight::Run { epoch: 1, first, last };
+    let reader = |sights: &[Sight]| ReaderLog { sights: sights.to_vec(), stays: true, ..ReaderLog::default() };
+    let mut latest = LatestLog { stays: true, ..LatestLog::default() };
+    latest.joined(Some(position(0)));
+    latest.value("price", 9);
+    let join = |at_ms, alerts: &[u64]| InboxJoin {
+        asked_ms: at_ms - 1,
+        at_ms,
+        alerts: alerts.iter().copied().collect::<BTreeSet<_>>(),
+    };
+    let inbox = InboxLog {
+        joins: vec![join(200, &[1]), join(400, &[])],
+        seen: BTreeSet::from([1]),
+        acks_sent: HashMap::from([(1, 300)]),
+        acks_confirmed: HashMap::from([(1, 310)]),
+        ..InboxLog::default()
+    };
+    Ledger {
+        channels: vec![channel],
+        readers: vec![
+            reader(&[joined(0, false), run(1, 10)]),
+            reader(&[joined(0, false), run(1, 4), Sight::Left, joined(6, true), run(5, 10)]),
+        ],
+        latest: vec![latest],
+        latest_acked: HashMap::from([("price".into(), 9)]),
+        alerts: vec![Alert { user: 0, number: 1, accepted_ms: 100 }],
+        inboxes: vec![inbox],
+        revoked: vec![Revoked { user: "eve".into(), ..Revoked::default() }],
+        intrusion: Intrusion { refused: 5, admitted: 0 },
+        stuck: vec![Stuck {
+            readers: 8,
+            published_bytes: 1 << 30,
+            before_bytes: 10,
+            peak_bytes: 20,
+            allowed_bytes: 10,
+            ..Stuck::default()
+        }],
+        drained: vec![Drained { code: Some(0), connections: 10, ..Drained::default() }],
+        presence: vec![PresenceCheck { equal_after_ms: Some(800), ..PresenceCheck::default() }],
+        overtakes: vec![Overtake { ordinary: 100, overtaken: 60, critical_came: true }],
+        redis_faults: 0,
+    }
+}
+
+fn outcomes(ledger: &Ledger) -> Vec<(&'static str, Outcome)> {
+    judge(ledger).into_iter().map(|verdict| (verdict.promise, verdict.outcome)).collect()
+}
+
+/// Does one thing to an honest ledger; exactly the promises named must break.
+fn breaks(promises: &[&str], doctor: impl FnOnce(&mut Ledger)) {
+    let mut ledger = honest();
+    doctor(&mut ledger);
+    let broken: Vec<&str> = outcomes(&ledger)
+        .into_iter()
+        .filter(|&(_, outcome)| outcome == Outcome::Broken)
+        .map(|(promise, _)| promise)
+        .collect();
+    assert_eq!(broken, promises, "{:#?}", judge(&ledger));
+}
+
+#[test]
+fn an_honest_ledger_holds_everything() {
+    for (promise, outcome) in outcomes(&honest()) {
+        assert_eq!(outcome, Outcome::Held, "{promise}");
+    }
+}
+
+#[test]
+fn an_empty_ledger_is_not_judged() {
+    for (promise, outcome) in outcomes(&Ledger::default()) {
+        assert_eq!(outcome, Outcome::NotJudged, "{promise}");
+    }
+}
+
+#[test]
+fn g1_breaks_on_a_hole_a_double_a_silent_epoch_and_a_needless_reset() {
+    breaks(&["G1"], |ledger| ledger.readers[0].sights[1] = Sight::Run { epoch: 1, first: 3, last: 10 });
+    breaks(&["G1"], |ledger| ledger.readers[0].message(position(10)));
+    breaks(&["G1"], |ledger| ledger.readers[0].message(Position::new(2, 1)));
+    breaks(&["G1"], |ledger| ledger.readers[0].see(Sight::Reset { at_ms: 9_000, position: position(11) }));
+    breaks(&["G1"], |ledger| {
+        ledger.channels[0].delivered(Position::new(2, 1), 11);
+        ledger.readers[0].see(Sight::Reset { at_ms: 9_000, position: Position::new(2, 0) });
+    });
+}
+
+#[test]
+fn g1_holds_with_a_reset_after_a_fault_of_redis() {
+    breaks(&[], |ledger| {
+        ledger.redis_faults = 1;
+        ledger.channels[0].delivered(Position::new(2, 1), 11);
+        ledger.readers[0].see(Sight::Reset { at_ms: 9_000, position: Position::new(2, 0) });
+        ledger.readers[0].message(Position::new(2, 1));
+    });
+}
+
+#[test]
+fn g2_breaks_on_a_lost_last_message_a_deaf_reader_and_a_position_used_twice() {
+    breaks(&["G2"], |ledger| ledger.channels[0].acks.push(ack(11, false)));
+    breaks(&["G2"], |ledger| {
+        ledger.channels[0].acks.push(Ack { at_ms: 20_000, ..ack(11, false) });
+        for reader in &mut ledger.readers {
+            reader.see(Sight::Reset { at_ms: 90_000, position: Position::new(2, 0) });
+        }
+        ledger.readers[1].stays = false;
+    });
+    breaks(&["G2"], |ledger| ledger.channels[0].delivered(position(4), 44));
+}
+
+#[test]
+fn g3_breaks_on_an_older_value_and_on_a_last_one_that_never_came() {
+    breaks(&["G3"], |ledger| {
+        ledger.latest[0].value("price", 8);
+        ledger.latest[0].value("price", 9);
+    });
+    breaks(&["G3"], |ledger| {
+        ledger.latest_acked.insert("price".into(), 10);
+    });
+}
+
+#[test]
+fn g4_breaks_on_an_alert_that_does_not_come_again_or_never_came() {
+    breaks(&["G4"], |ledger| ledger.inboxes[0].joins[0].alerts.clear());
+    breaks(&["G4"], |ledger| ledger.inboxes[0].seen.clear());
+    breaks(&["G4"], |ledger| {
+        ledger.inboxes[0].joins[1].alerts.insert(1);
+    });
+}
+
+#[test]
+fn g5_breaks_on_one_key_with_two_messages() {
+    breaks(&["G5"], |ledger| {
+        let second = Ack { position: position(11), ..ack(3, true) };
+        ledger.channels[0].acks.push(second);
+        ledger.channels[0].delivered(position(11), 3);
+        for reader in &mut ledger.readers {
+            reader.message(position(11));
+        }
+    });
+    breaks(&["G5"], |ledger| ledger.channels[0].acks.push(ack(3, false)));
+}
+
+#[test]
+fn g6_breaks_on_a_message_after_revocation_a_comeback_and_an_intruder() {
+    breaks(&["G6"], |ledger| ledger.revoked[0].late = 1);
+    breaks(&["G6"], |ledger| ledger.revoked[0].came_back = true);
+    breaks(&["G6"], |ledger| ledger.intrusion.admitted = 1);
+}
+
+#[test]
+fn g7_breaks_on_memory_beyond_the_bound() {
+    breaks(&["G7"], |ledger| ledger.stuck[0].peak_bytes = 21);
+}
+
+#[test]
+fn g8_breaks_on_a_silent_or_endless_drain() {
+    breaks(&["G8"], |ledger| ledger.drained[0].unannounced = 1);
+    breaks(&["G8"], |ledger| ledger.drained[0].code = None);
+    breaks(&["G8"], |ledger| ledger.drained[0].code = Some(101));
+}
+
+#[test]
+fn g9_breaks_on_a_ghost() {
+    breaks(&["G9"], |ledger| ledger.presence[0].equal_after_ms = None);
+}
+
+#[test]
+fn g10_breaks_on_an_alert_that_waits_its_turn() {
+    breaks(&["G10"], |ledger| ledger.overtakes[0].overtaken = 0);
+    breaks(&["G10"], |ledger| ledger.overtakes[0].critical_came = false);
+}

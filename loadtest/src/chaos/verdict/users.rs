@@ -1,0 +1,63 @@
+//! G4 and G6: what a user is owed, and what a user must not get.
+
+use super::Verdict;
+use crate::chaos::ledger::{Alert, InboxJoin, InboxLog, Ledger};
+
+/// G4: kept until acknowledged, and comes again on every connect.
+pub(super) fn alerts(ledger: &Ledger) -> Verdict {
+    let claim = "a critical alert is kept until acknowledged and comes again on every connect";
+    let mut verdict = Verdict::new("G4", claim);
+    let (mut joins, mut again, mut acknowledged) = (0_u64, 0, 0);
+    for inbox in &ledger.inboxes {
+        joins += inbox.joins.len() as u64;
+        acknowledged += inbox.acks_confirmed.len();
+        let alerts: Vec<&Alert> = ledger.alerts.iter().filter(|alert| alert.user == inbox.user).collect();
+        for alert in alerts {
+            let number = alert.number;
+            verdict
+                .breach_if(!inbox.seen.contains(&number), || format!("user {}: alert {number} never came", inbox.user));
+            for join in &inbox.joins {
+                verdict.breach_if(is_owed(inbox, alert, join) && !join.alerts.contains(&number), || {
+                    format!("user {}: alert {number} did not come again at {}", inbox.user, join.at_ms)
+                });
+                let confirmed = inbox.acks_confirmed.get(&number).is_some_and(|&at_ms| at_ms < join.asked_ms);
+                again += u64::from(confirmed && join.alerts.contains(&number));
+            }
+        }
+    }
+    verdict.fact(format!(
+        "{} alerts, {joins} times subscribed, {acknowledged} acknowledged; {again} times one came again after that",
+        ledger.alerts.len()
+    ));
+    verdict.breach_if(again > 0 && ledger.redis_faults == 0, || {
+        format!("{again} alerts came again after their acknowledgement, and Redis lost nothing")
+    });
+    verdict.fact("escalation is judged by the inbox's own tests".into());
+    verdict.conclude(if ledger.alerts.is_empty() { 0 } else { joins }, "no alert was published, or no inbox subscribed")
+}
+
+/// Accepted before the subscribe was sent, and not acknowledged before it was answered.
+fn is_owed(inbox: &InboxLog, alert: &Alert, join: &InboxJoin) -> bool {
+    alert.accepted_ms < join.asked_ms && inbox.acks_sent.get(&alert.number).is_none_or(|&sent_ms| sent_ms > join.at_ms)
+}
+
+/// G6: nothing without a grant, and nothing for long after a revocation.
+pub(super) fn access(ledger: &Ledger) -> Verdict {
+    let claim = "nobody gets a message without a grant, nor one published 1 s after revocation";
+    let mut verdict = Verdict::new("G6", claim);
+    for revoked in &ledger.revoked {
+        verdict.breach_if(revoked.late > 0, || {
+            format!("{} got {} messages from after the revocation", revoked.user, revoked.late)
+        });
+        verdict.breach_if(revoked.came_back, || format!("{}'s revoked token opened a connection", revoked.user));
+    }
+    let intrusion = ledger.intrusion;
+    verdict
+        .breach_if(intrusion.admitted > 0, || format!("{} forbidden subscriptions were admitted", intrusion.admitted));
+    verdict.fact(format!(
+        "{} revocations of users with live connections, {} forbidden subscriptions refused",
+        ledger.revoked.len(),
+        intrusion.refused
+    ));
+    verdict.conclude(ledger.revoked.len() as u64 + intrusion.refused, "nobody was revoked or refused")
+}
