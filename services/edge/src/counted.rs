@@ -8,29 +8,25 @@ use prometheus_client::{
     metrics::counter::ConstCounter,
 };
 use tickwire_auth::Verifier;
-use tickwire_backplane::{Backplane, Count};
+use tickwire_backplane::Count;
 
-/// The backplane's counters and the verifier's.
+/// The verifier's counters.
 pub(crate) struct Counted {
-    pub(crate) backplane: Arc<dyn Backplane>,
     pub(crate) verifier: Arc<Verifier>,
 }
 
 impl Collector for Counted {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let mut write = |area: &str, count: Count| {
+        let mut write = |count: Count| {
             let metric = ConstCounter::new(count.value);
-            let name = format!("tickwire_{area}_{}", count.name);
+            let name = format!("tickwire_auth_{}", count.name);
             metric.encode(encoder.encode_descriptor(&name, count.help, None, metric.metric_type())?)
         };
-        for count in self.backplane.counts() {
-            write("backplane", count)?;
-        }
         let fetches = self.verifier.key_fetches();
         let help = "Fetches of the key set that brought keys";
-        write("auth", Count { name: "key_fetches", help, value: fetches.succeeded })?;
+        write(Count { name: "key_fetches", help, value: fetches.succeeded })?;
         let help = "Fetches of the key set without a usable key; growing, a rotation will not be noticed";
-        write("auth", Count { name: "key_fetch_failures", help, value: fetches.failed })
+        write(Count { name: "key_fetch_failures", help, value: fetches.failed })
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod channel;
 pub(crate) mod deliver;
 pub(crate) mod drain;
 pub(crate) mod membership;
+pub(crate) mod outage;
 pub(crate) mod repair;
 pub(crate) mod stream;
 pub(crate) mod upkeep;
@@ -97,6 +98,7 @@ pub(crate) struct Hub {
     pub(crate) outbox_bytes: usize,
     /// Where the sweep goes on.
     pub(crate) swept: usize,
+    pub(crate) outage: outage::Outage,
     serial: u32,
 }
 
@@ -115,6 +117,7 @@ impl Hub {
             rated: Vec::new(),
             outbox_bytes: 0,
             swept: 0,
+            outage: outage::Outage::default(),
             serial: 0,
         }
     }

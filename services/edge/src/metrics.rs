@@ -57,6 +57,8 @@ pub struct Metrics {
     pub repair_failures: Counter,
     /// Channels that began a new epoch under a subscription.
     pub resets: Counter,
+    /// Notices on `system` that the backplane is away or back, each shard counted.
+    pub outage_notices: Counter,
     /// Times a shard's signal queue overflowed.
     pub lagged: Counter,
     /// Backplane calls for clients that failed.
@@ -169,6 +171,7 @@ impl Metrics {
         edge.register("gaps", "Holes seen in a channel's stream", metrics.gaps.clone());
         edge.register("repair_failures", "History reads that failed and are repeated", metrics.repair_failures.clone());
         edge.register("resets", "New epochs under live subscriptions", metrics.resets.clone());
+        edge.register("outage_notices", "Notices that the backplane is away or back", metrics.outage_notices.clone());
         edge.register("lagged", "Overflows of a shard's signal queue", metrics.lagged.clone());
         edge.register(
             "backplane_failures",

@@ -87,8 +87,8 @@ impl Node {
         let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::register(&mut registry));
         let verifier = Arc::new(Verifier::new(&config.auth).map_err(EdgeError::Auth)?);
-        let counted = Counted { backplane: Arc::clone(&backplane), verifier: Arc::clone(&verifier) };
-        registry.register_collector(Box::new(counted));
+        tickwire_backplane::metrics::register(&mut registry, Arc::clone(&backplane));
+        registry.register_collector(Box::new(Counted { verifier: Arc::clone(&verifier) }));
         // Asked once: finding out the number of cores reads files.
         let outbox_share_bytes = config.limits.outbox_node_bytes / config.edge.shard_count().max(1);
         let limits = Limits::new(&config.limits, Arc::clone(&metrics));

@@ -227,7 +227,7 @@ impl Shard {
             .filter(|&expires_at_ms| expires_at_ms != u64::MAX);
         let event = Event::Subscribed(Box::new(Subscribed {
             id: join.id,
-            channel: name,
+            channel: name.clone(),
             class,
             position,
             recovered,
@@ -235,6 +235,7 @@ impl Shard {
             expires_at_ms,
         }));
         self.reply_in(hub, join.connection, Some(id), &event, tag);
+        self.tell_outage(hub, &name, join.connection);
     }
 }
 

@@ -78,6 +78,7 @@ impl App {
         let mut registry = Registry::default();
         build_info(&mut registry, "emitter", env!("CARGO_PKG_VERSION"));
         let metrics = Metrics::register(&mut registry);
+        tickwire_backplane::metrics::register(&mut registry, Arc::clone(&backplane));
         let emitter = &config.emitter;
         Ok(Self {
             namespaces: Namespaces::with(&config.namespaces),

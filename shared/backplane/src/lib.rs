@@ -20,6 +20,7 @@ mod alerts;
 pub mod conformance;
 pub mod fan_in;
 pub mod memory;
+pub mod metrics;
 mod preferences;
 pub mod redis;
 pub mod tail;

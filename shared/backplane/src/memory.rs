@@ -36,7 +36,7 @@ mod presence;
 use alerts::Alerts;
 use channel::Channel;
 use cluster::{Controls, Nodes};
-pub use faults::Faults;
+pub use faults::{Faults, Operation};
 use presence::PresenceTable;
 
 /// Channels held at once. At the bound a new one is refused with [`BackplaneError::Full`].
@@ -155,7 +155,7 @@ impl MemoryBackplane {
     }
 
     fn publish_now(&self, publish: Publish) -> Result<Published, BackplaneError> {
-        self.faults.check()?;
+        self.faults.check_on(Operation::Publish, &publish.channel)?;
         let wanted = publish.policy.replicas_min;
         let published = self.store_and_deliver(publish)?;
         if wanted > 0 { Err(BackplaneError::NotDurable { confirmed: 0, wanted }) } else { Ok(published) }
@@ -260,6 +260,7 @@ impl Backplane for MemoryBackplane {
         self.faults.check()?;
         let mut tops = Vec::with_capacity(channels.len());
         for (channel, policy) in channels {
+            self.faults.check_on(Operation::Subscribe, channel)?;
             let mut shard = self.shard(channel);
             let top = self.with_channel(&mut shard, channel, policy, |state| state.top())?;
             // Under the shard's lock, so that `top` is exactly what stands before the first signal.
@@ -283,22 +284,22 @@ impl Backplane for MemoryBackplane {
         policy: &Policy,
         query: HistoryQuery,
     ) -> Result<History, BackplaneError> {
-        self.faults.check()?;
+        self.faults.check_on(Operation::History, channel)?;
         self.with_channel(&mut self.shard(channel), channel, policy, |state| state.history(query, now_ms()))
     }
 
     async fn snapshot(&self, channel: &ChannelName, policy: &Policy) -> Result<Snapshot, BackplaneError> {
-        self.faults.check()?;
+        self.faults.check_on(Operation::Snapshot, channel)?;
         self.with_channel(&mut self.shard(channel), channel, policy, |state| state.snapshot(now_ms()))
     }
 
     async fn inbox(&self, channel: &ChannelName, policy: &Policy) -> Result<InboxState, BackplaneError> {
-        self.faults.check()?;
+        self.faults.check_on(Operation::Inbox, channel)?;
         self.with_channel(&mut self.shard(channel), channel, policy, |state| state.inbox(now_ms()))
     }
 
     async fn acknowledge(&self, channel: &ChannelName, positions: &[Position]) -> Result<(), BackplaneError> {
-        self.faults.check()?;
+        self.faults.check_on(Operation::Acknowledge, channel)?;
         if let Some(state) = self.shard(channel).channels.get_mut(channel.as_str()) {
             let settled = state.acknowledge(positions);
             lock(&self.alerts).acknowledge(channel, &settled, now_ms());
@@ -307,7 +308,7 @@ impl Backplane for MemoryBackplane {
     }
 
     async fn delivered(&self, channel: &ChannelName, positions: &[Position]) -> Result<(), BackplaneError> {
-        self.faults.check()?;
+        self.faults.check_on(Operation::Delivered, channel)?;
         lock(&self.alerts).delivered(channel, positions);
         Ok(())
     }
@@ -329,7 +330,7 @@ impl Backplane for MemoryBackplane {
     }
 
     async fn owner(&self, channel: &ChannelName) -> Result<Option<UserId>, BackplaneError> {
-        self.faults.check()?;
+        self.faults.check_on(Operation::Owner, channel)?;
         Ok(self.shard(channel).channels.get(channel.as_str()).and_then(|state| state.owner().cloned()))
     }
 

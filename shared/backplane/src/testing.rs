@@ -16,10 +16,12 @@ use std::{
 use redis::{ConnectionLike, FromRedisValue, Value};
 
 mod cluster;
+mod relay;
 mod sentinel;
 mod tls;
 
 pub use cluster::RedisCluster;
+pub use relay::RedisRelay;
 pub use sentinel::RedisSentinels;
 pub use tls::TlsFiles;
 

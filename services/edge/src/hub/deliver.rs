@@ -144,13 +144,18 @@ impl Shard {
         let publication = choice.held.remove(0);
         choice.due_ms = clock_ms.wrapping_add(choice.options.interval_ms.unwrap_or_default());
         let more = !choice.held.is_empty();
-        let mut round = Round::new(self, hub, id, &publication);
+        self.deliver_to(hub, id, to, &publication);
+        more
+    }
+
+    /// Queues a message for one connection.
+    pub(crate) fn deliver_to(&self, hub: &mut Hub, id: ChannelId, to: ConnectionId, publication: &Arc<Publication>) {
+        let mut round = Round::new(self, hub, id, publication);
         if let Some(connection) = hub.connection(to) {
             round.push(connection, to);
         }
         hub.mark_dirty(to);
         round.finish(hub);
-        more
     }
 
     /// Writes at once to connections that have something new. Many at a time are left to the shard's loop, which pauses.

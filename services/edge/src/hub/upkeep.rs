@@ -149,6 +149,7 @@ impl Shard {
         let is_round = self.sweep();
         if is_round {
             self.drop_idle_channels();
+            self.watch_backplane();
         }
         self.flush_dirty();
         self.do_work();

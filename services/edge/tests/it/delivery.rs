@@ -358,6 +358,26 @@ async fn a_backplane_that_is_away_is_said_and_clients_stay() {
     assert_eq!(client.next_of("message").await["data"]["n"], 1);
 }
 
+/// Clients stay connected through an outage and are told of it on `system`, without a position: nothing to recover by.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_and_its_end_are_said_on_system() {
+    let node = Node::start_with(|config| config.edge.shards = 1);
+    let mut client = node.client("7").await;
+    client.subscribe(json!("system")).await;
+    let mut late = node.client("8").await;
+    node.backplane.faults().set_down(true);
+    let away = client.next_of("message").await;
+    assert_eq!(away["data"]["type"], "backplane_status");
+    assert_eq!(away["data"]["status"], "unavailable");
+    assert!(away["position"].is_null() && away["data"]["node"].is_string(), "{away}");
+    late.subscribe(json!("system")).await;
+    assert_eq!(late.next_of("message").await["data"]["status"], "unavailable");
+    node.backplane.faults().set_down(false);
+    assert_eq!(client.next_of("message").await["data"]["status"], "available");
+    node.publish("system", json!({"n": 1})).await;
+    assert_eq!(client.next_of("message").await["data"]["n"], 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn leaving_and_coming_back_while_the_store_is_read_answers_the_second_request() {
     let node = Node::start();

@@ -57,6 +57,8 @@ async fn metrics_count_what_was_done_and_refused() {
         r#"tickwire_emitter_requests_total{route="/v1/publish",status="200"} 1"#,
         r#"tickwire_emitter_requests_total{route="none",status="404"} 1"#,
         "tickwire_emitter_publish_duration_seconds_count 1",
+        "tickwire_backplane_signals_total 0",
+        "tickwire_backplane_healthy 1",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }

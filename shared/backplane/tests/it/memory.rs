@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use tickwire_backplane::{
-    Backplane, BackplaneError, HistoryQuery, Publish, Signal, Subscriber, Tail, TailAction, conformance::Nodes,
-    memory::MemoryBackplane,
+    Backplane, BackplaneError, HistoryQuery, Publish, Signal, Subscriber, Tail, TailAction,
+    conformance::Nodes,
+    memory::{MemoryBackplane, Operation},
 };
 use tickwire_protocol::{
     ChannelName, Position, Priority, RawJson,
@@ -126,6 +127,20 @@ async fn while_it_is_down_every_call_is_refused_as_retryable() {
     backplane.faults().set_down(false);
     assert!(backplane.is_healthy());
     assert_eq!(publish(&backplane).await, first.next());
+}
+
+#[tokio::test]
+async fn one_kind_of_call_on_one_channel_can_fail() {
+    let backplane = MemoryBackplane::new();
+    backplane.faults().fail(Operation::Publish, &room(), 2);
+    for _ in 0..2 {
+        let refused = backplane.publish(Publish::new(room(), reliable(), RawJson::null())).await;
+        assert!(refused.is_err_and(|error| error.is_retryable()));
+        let elsewhere = Publish::new(ChannelName::new("room:2").unwrap(), reliable(), RawJson::null());
+        backplane.publish(elsewhere).await.unwrap();
+        backplane.snapshot(&room(), &reliable()).await.unwrap();
+    }
+    assert_eq!(publish(&backplane).await.offset, 1);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use tickwire_backplane::{
     Signal, Subscriber,
     conformance::Nodes,
     redis::{RedisBackplane, RedisConfig},
-    testing::{RedisCluster, RedisSentinels, RedisServer},
+    testing::{RedisCluster, RedisRelay, RedisSentinels, RedisServer},
 };
 use tickwire_protocol::{
     ChannelName, Position, RawJson, UserId,
@@ -17,6 +17,8 @@ use tokio::time::Instant;
 
 mod conformance;
 mod outage;
+mod past_bugs;
+mod pressure;
 mod topologies;
 
 const PATIENCE: Duration = Duration::from_secs(30);
