@@ -30,8 +30,6 @@ use recorder::Recorder;
 
 /// How often the run looks around.
 const STEP: Duration = Duration::from_millis(50);
-/// How long connecting may take beyond what the rate asks for.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs what `settings` say; `observe` sees every second as it ends. `command` goes into the record.
 pub async fn run(
@@ -110,7 +108,8 @@ impl Swarm {
         observe: &mut impl FnMut(&Second),
     ) -> Result<(), LoadError> {
         let ramp = Duration::from_secs_f64(f64::from(settings.connections) / f64::from(settings.connect_rate));
-        let deadline = Instant::now() + ramp + CONNECT_PATIENCE;
+        let deadline =
+            Instant::now() + ramp + Duration::try_from_secs_f64(settings.connect_patience_s).unwrap_or_default();
         let wanted = u64::from(settings.connections);
         while self.ready() < wanted && Instant::now() < deadline {
             sleep(STEP).await;

@@ -85,6 +85,9 @@ pub struct Settings {
     /// Addresses 127.0.0.x that clients of a loopback target connect from; 0 = enough for 500 connections each.
     #[arg(long, default_value_t = 0)]
     pub source_addresses: u32,
+    /// How long connecting may take beyond what the rate asks for, seconds.
+    #[arg(long = "connect-patience", default_value_t = 60.0)]
+    pub connect_patience_s: f64,
     /// How long clients may take to catch up after the last message, seconds.
     #[arg(long = "settle", default_value_t = 15.0)]
     pub settle_s: f64,

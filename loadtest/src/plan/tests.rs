@@ -25,6 +25,7 @@ fn settings(scenario: Scenario) -> Settings {
         workers: 0,
         publishers: 4,
         source_addresses: 0,
+        connect_patience_s: 5.0,
         settle_s: 5.0,
         prefix: None,
     }

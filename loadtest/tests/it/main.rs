@@ -3,5 +3,8 @@
 #![allow(clippy::cast_precision_loss, reason = "figures of tests are small")]
 
 mod agents;
+mod cluster;
+mod faults;
 mod report;
 mod sample;
+mod scenarios;
