@@ -9,6 +9,7 @@
 #![allow(clippy::cast_precision_loss, reason = "figures are made for people; 52 bits are enough")]
 
 pub mod agents;
+pub mod bench;
 pub mod body;
 pub mod chaos;
 mod client;
