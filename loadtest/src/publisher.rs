@@ -113,13 +113,13 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
     builder.spawn(run).map_err(|source| LoadError::Io { what: "start a thread", source })
 }
 
-/// Hands every message to its connection at its time. A thread of its own, because timers of a runtime are a millisecond
-/// coarse.
+/// Hands every message to its connection at its time, and ends with the plan's duration, however late anyone else is. A
+/// thread of its own, because timers of a runtime are a millisecond coarse.
 fn pace(plan: &Plan, clock: RunClock, stop: &AtomicBool, queues: &[mpsc::Sender<Job>]) {
     let mut schedule = Schedule::new(&plan.channels);
     let start_us = clock.now_us();
-    while !stop.load(Ordering::Relaxed) {
-        let elapsed = Duration::from_micros(clock.now_us() - start_us);
+    while !stop.load(Ordering::Relaxed) && schedule.next_at().is_some_and(|at| at < plan.duration) {
+        let elapsed = Duration::from_micros(clock.now_us() - start_us).min(plan.duration);
         while let Some(Due { channel, at, critical }) = schedule.pop(elapsed, plan.factor_at(elapsed)) {
             let due_us = start_us + u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
             let queue = &queues[channel as usize % queues.len()];

@@ -172,7 +172,8 @@ impl fmt::Display for Measure {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Second {
-    /// Its end, milliseconds from the run's start.
+    /// Its end, milliseconds from the run's start. The last one of a phase is shorter, one of a starved machine longer: rates
+    /// are made with the end of the one before.
     pub at_ms: u64,
     /// What the scenario did: `connecting`, `steady`, `spike`, `storm`, `settling`.
     pub phase: String,
