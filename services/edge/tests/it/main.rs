@@ -11,6 +11,7 @@ mod echo;
 mod edge;
 mod fallback;
 mod framing;
+mod fuzz;
 mod pressure;
 mod raw;
 mod sessions;

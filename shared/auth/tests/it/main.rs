@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy knows #[test] functions, not what they call")]
 
+mod fuzz;
 mod jwks;
 mod keys;
 mod tokens;

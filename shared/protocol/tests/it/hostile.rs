@@ -10,15 +10,20 @@ use tickwire_protocol::{
 
 use crate::sample;
 
+/// A frame gives at least one result, and an error is short and printable.
+pub(crate) fn check_frame(dialect: Dialect, bytes: &[u8]) {
+    let results = dialect.decode(bytes, &DecodeLimits::default());
+    assert!(!results.is_empty(), "a frame without any result would go unanswered");
+    for malformed in results.into_iter().filter_map(Result::err) {
+        assert!(malformed.message.chars().count() <= 200, "{}", malformed.message);
+        assert!(!malformed.message.chars().any(char::is_control), "{}", malformed.message);
+    }
+}
+
 /// Every reader of foreign bytes.
 fn read_by_all(bytes: &[u8]) {
     for dialect in Dialect::ALL {
-        let results = dialect.decode(bytes, &DecodeLimits::default());
-        assert!(!results.is_empty(), "a frame without any result would go unanswered");
-        for malformed in results.into_iter().filter_map(Result::err) {
-            assert!(malformed.message.chars().count() <= 200, "{}", malformed.message);
-            assert!(!malformed.message.chars().any(char::is_control), "{}", malformed.message);
-        }
+        check_frame(dialect, bytes);
     }
     Dialect::detect(bytes);
     let _ = decode_events(false, bytes);

@@ -1,6 +1,7 @@
 //! What the crate promises its dependents: the vectors, codecs that are each other's inverse, and no panic on any bytes.
 
 mod commands;
+mod fuzz;
 mod hostile;
 mod messages;
 mod names;
