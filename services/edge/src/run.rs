@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use socket2::{Domain, Protocol, Socket, Type};
-use tickwire_backplane::{Backplane, Signal};
+use tickwire_backplane::{Backplane, ControlsMark, Signal};
 use tokio::{
     sync::{mpsc, oneshot},
     task::LocalSet,
@@ -31,6 +31,8 @@ const CONTROLS_MAX: usize = 4_096;
 const BACKLOG: i32 = 4_096;
 /// How often the node reports itself and reads the sticky controls.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Readings of new sticky controls until one of all.
+const CONTROLS_ROUNDS: u32 = 60;
 /// How soon after a change it reports.
 const REPORT_DELAY: Duration = Duration::from_millis(250);
 /// Pause after a failed accept (no file descriptors left).
@@ -205,6 +207,7 @@ async fn take_controls(node: Arc<Node>, stop: CancellationToken) {
     let mut heard = node.backplane.subscriber(CONTROLS_MAX).signals;
     let mut interval = tokio::time::interval(REPORT_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut mark, mut rounds) = (ControlsMark::default(), 0_u32);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -217,8 +220,13 @@ async fn take_controls(node: Arc<Node>, stop: CancellationToken) {
                 // Shards have lost theirs too, and end the node.
                 None => return,
             },
-            _ = interval.tick() => match node.backplane.controls().await {
-                Ok(controls) => node.learn(&controls),
+            _ = interval.tick() => match node.backplane.controls_since(&mark).await {
+                Ok((controls, next)) => {
+                    node.learn(&controls);
+                    rounds = rounds.wrapping_add(1);
+                    // All of them now and then: whatever made this node forget or miss one is made good.
+                    mark = if rounds.is_multiple_of(CONTROLS_ROUNDS) { ControlsMark::default() } else { next };
+                }
                 Err(error) => tracing::warn!(%error, "revocations could not be read"),
             },
         }

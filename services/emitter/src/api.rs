@@ -24,7 +24,7 @@ use std::{
 
 use http::request::Parts;
 use tickwire_auth::{ApiKeys, AuthError, Revocations, Verifier};
-use tickwire_backplane::{Backplane, Control};
+use tickwire_backplane::{Backplane, Control, ControlsMark};
 use tickwire_protocol::{ErrorCode, namespace::Namespaces, time::now_ms};
 use tickwire_telemetry::{
     health::Readiness,
@@ -60,6 +60,8 @@ pub(crate) struct App {
     verifier: Option<Verifier>,
     keys: ApiKeys,
     revocations: Mutex<Revocations>,
+    /// Up to which sticky controls are in `revocations`.
+    controls_mark: Mutex<ControlsMark>,
     callers: Option<Throttle<CallerId>>,
     failures: Option<Throttle<IpAddr>>,
     slots: Semaphore,
@@ -86,6 +88,7 @@ impl App {
             failures: Throttle::new(emitter.auth_failures_per_minute, Duration::from_secs(60), FAILURES_BURST),
             slots: Semaphore::new(emitter.requests_max),
             revocations: Mutex::default(),
+            controls_mark: Mutex::default(),
             hasher: std::hash::RandomState::new(),
             readiness: Readiness::new(),
             backplane,
@@ -99,7 +102,8 @@ impl App {
 
     /// Takes over the revocations that are in force.
     pub(crate) async fn refresh_revocations(&self) -> Result<(), tickwire_backplane::BackplaneError> {
-        let controls = self.backplane.controls().await?;
+        let mark = self.controls_mark.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (controls, next) = self.backplane.controls_since(&mark).await?;
         let mut revocations = self.revocations.lock().unwrap_or_else(PoisonError::into_inner);
         for control in controls {
             match control {
@@ -112,6 +116,7 @@ impl App {
                 Control::Disconnect { .. } | Control::Ban { .. } => {}
             }
         }
+        *self.controls_mark.lock().unwrap_or_else(PoisonError::into_inner) = next;
         revocations.prune(now_ms());
         self.metrics.revocations_evicted.set(i64::try_from(revocations.evicted()).unwrap_or(i64::MAX));
         Ok(())

@@ -77,6 +77,7 @@ macro_rules! conformance_tests {
             cluster::preferences_are_bounded_objects,
             cluster::presence_spans_nodes_and_signals_first_join_and_last_leave,
             cluster::presence_lists_users_sorted,
+            cluster::sticky_orders_are_read_from_a_mark_on,
             cluster::reports_are_replaced_and_end_with_their_lease,
             history::a_limit_cuts_and_says_so,
             history::a_position_beyond_the_top_is_not_complete,

@@ -223,6 +223,10 @@ impl Control {
     }
 }
 
+/// Where a reader of sticky controls stands. The default one has read none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ControlsMark(pub(crate) String);
+
 /// A node's sign of life, kept for [`NODE_LEASE`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeReport {
@@ -355,6 +359,10 @@ pub trait Backplane: Send + Sync + 'static {
 
     /// The sticky control messages still in force. A node reads them at start and at least once a second after.
     async fn controls(&self) -> Result<Vec<Control>, BackplaneError>;
+
+    /// Those that came since `mark`, and where that leads: all in force for the default one, and after the store was lost or
+    /// replaced. What expired meanwhile may be among them.
+    async fn controls_since(&self, mark: &ControlsMark) -> Result<(Vec<Control>, ControlsMark), BackplaneError>;
 
     /// Keeps this node's report and renews its lease.
     async fn report(&self, report: NodeReport) -> Result<(), BackplaneError>;

@@ -17,9 +17,9 @@ use async_trait::async_trait;
 use tickwire_protocol::{ChannelName, DeliveryClass, Position, RawJson, UserId, namespace::Policy, time::now_ms};
 
 use crate::{
-    Alert, AlertId, Backplane, BackplaneError, Control, Count, DueAlert, DueAlerts, Escalation, FanIn, History,
-    HistoryQuery, InboxState, NodeReport, Presence, PresenceChange, Publish, Published, Signal, Snapshot, Subscriber,
-    SubscriberId,
+    Alert, AlertId, Backplane, BackplaneError, Control, ControlsMark, Count, DueAlert, DueAlerts, Escalation, FanIn,
+    History, HistoryQuery, InboxState, NodeReport, Presence, PresenceChange, Publish, Published, Signal, Snapshot,
+    Subscriber, SubscriberId,
     fan_in::{Added, FanInStats},
     preferences,
 };
@@ -357,6 +357,11 @@ impl Backplane for MemoryBackplane {
     async fn controls(&self) -> Result<Vec<Control>, BackplaneError> {
         self.faults.check()?;
         Ok(lock(&self.controls).in_force(now_ms()))
+    }
+
+    async fn controls_since(&self, mark: &ControlsMark) -> Result<(Vec<Control>, ControlsMark), BackplaneError> {
+        self.faults.check()?;
+        Ok(lock(&self.controls).since(mark, now_ms()))
     }
 
     async fn report(&self, report: NodeReport) -> Result<(), BackplaneError> {

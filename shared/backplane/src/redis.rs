@@ -14,6 +14,10 @@
 //! - **A cluster's slot that moves** takes its channels to a server that did not number them: they open a new epoch. While a
 //!   slot is on its way, publishes to its partition may fail; they are retryable.
 //!
+//! Commands in use: `FUNCTION LOAD` and `FCALL` of `functions/*.lua` (which call what stands there), `HMGET`, `GET`, `WAIT`,
+//! `PUBLISH` or `SPUBLISH` (canaries), `SUBSCRIBE`, `UNSUBSCRIBE` or their sharded sisters, `ROLE`, `INFO server`, `PING`
+//! (the pool's), `HELLO`, `AUTH`, `SELECT`, `CLIENT SETINFO` (the library's), `SENTINEL GET-MASTER-ADDR-BY-NAME`, `CLUSTER SLOTS`.
+//!
 //! What the servers need: Redis 7.0 or later; `maxmemory-policy noeviction`, since an evicted inbox would be forgotten debt;
 //! `client-output-buffer-limit pubsub 256mb 64mb 60` for busy nodes, since the default cuts a subscriber that is a second
 //! late; with Sentinel `min-replicas-to-write 1`, so that a master cut off from the others stops taking messages.
@@ -28,9 +32,9 @@ use tickwire_protocol::{ChannelName, Position, RawJson, UserId, namespace::Polic
 use tokio::task::JoinHandle;
 
 use crate::{
-    Alert, AlertId, Backplane, BackplaneError, Control, Count, DueAlert, DueAlerts, Escalation, History, HistoryQuery,
-    InboxState, NodeReport, Presence, PresenceChange, Publish, Published, Snapshot, Subscriber, SubscriberId,
-    fan_in::FanInStats,
+    Alert, AlertId, Backplane, BackplaneError, Control, ControlsMark, Count, DueAlert, DueAlerts, Escalation, History,
+    HistoryQuery, InboxState, NodeReport, Presence, PresenceChange, Publish, Published, Snapshot, Subscriber,
+    SubscriberId, fan_in::FanInStats,
 };
 
 mod alerts;
@@ -198,6 +202,10 @@ impl Backplane for RedisBackplane {
 
     async fn controls(&self) -> Result<Vec<Control>, BackplaneError> {
         self.core.controls().await
+    }
+
+    async fn controls_since(&self, mark: &ControlsMark) -> Result<(Vec<Control>, ControlsMark), BackplaneError> {
+        self.core.controls_since(mark).await
     }
 
     async fn report(&self, report: NodeReport) -> Result<(), BackplaneError> {

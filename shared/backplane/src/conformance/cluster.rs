@@ -6,8 +6,8 @@ use tickwire_protocol::{ChannelName, UserId, time::now_ms};
 
 use super::{Nodes, channel, eventually, json, next, reliable, unique, user};
 use crate::{
-    BackplaneError, Control, NodeReport, PREFERENCES_BYTES_MAX, PRESENCE_EVENTS_MAX, PRESENCE_USERS_MAX, Presence,
-    PresenceChange, Signal, Subscriber,
+    BackplaneError, Control, ControlsMark, NodeReport, PREFERENCES_BYTES_MAX, PRESENCE_EVENTS_MAX, PRESENCE_USERS_MAX,
+    Presence, PresenceChange, Signal, Subscriber,
 };
 
 /// Every subscriber of every node, subscribed to anything or not.
@@ -46,6 +46,22 @@ pub async fn a_sticky_order_is_kept_until_it_expires(nodes: &Nodes) {
         .await;
     let kept = nodes.two.controls().await.expect("orders");
     assert!(lasting.iter().all(|order| kept.contains(order)));
+}
+
+/// A reader is given what is new to it, and everything at first.
+pub async fn sticky_orders_are_read_from_a_mark_on(nodes: &Nodes) {
+    let until_ms = now_ms() + 3_600_000;
+    let orders = [1, 2, 3].map(|_| Control::RevokeToken { jti: unique("token"), expires_at_ms: until_ms });
+    nodes.one.control(orders[0].clone()).await.expect("sent");
+    let (first, mark) = nodes.two.controls_since(&ControlsMark::default()).await.expect("orders");
+    assert!(first.contains(&orders[0]));
+    for order in &orders[1..] {
+        nodes.one.control(order.clone()).await.expect("sent");
+    }
+    let (second, mark) = nodes.one.controls_since(&mark).await.expect("orders");
+    assert!(!second.contains(&orders[0]) && orders[1..].iter().all(|order| second.contains(order)));
+    let (third, _) = nodes.two.controls_since(&mark).await.expect("orders");
+    assert!(orders.iter().all(|order| !third.contains(order)));
 }
 
 fn report(node: &str, connections: u64) -> NodeReport {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::millis;
-use crate::{BackplaneError, Control, NODE_LEASE, NodeReport};
+use crate::{BackplaneError, Control, ControlsMark, NODE_LEASE, NodeReport};
 
 /// Sticky orders kept at once. At the bound a new one is refused: a lost revocation would be a hole.
 const CONTROLS_MAX: usize = 100_000;
@@ -12,7 +12,10 @@ const NODES_MAX: usize = 10_000;
 
 /// Sticky orders by what they are about; a newer one about the same replaces the older.
 #[derive(Debug, Default)]
-pub(super) struct Controls(HashMap<String, Control>);
+pub(super) struct Controls {
+    by_subject: HashMap<String, (u64, Control)>,
+    newest: u64,
+}
 
 impl Controls {
     pub(super) fn keep(&mut self, control: &Control, now_ms: u64) -> Result<(), BackplaneError> {
@@ -22,23 +25,32 @@ impl Controls {
             Control::RevokeUser { user, issued_until_s, .. } => format!("user {user} {issued_until_s}"),
             Control::Ban { offender, .. } => format!("ban {offender}"),
         };
-        if self.0.len() >= CONTROLS_MAX && !self.0.contains_key(&subject) {
+        if self.by_subject.len() >= CONTROLS_MAX && !self.by_subject.contains_key(&subject) {
             self.prune(now_ms);
-            if self.0.len() >= CONTROLS_MAX {
+            if self.by_subject.len() >= CONTROLS_MAX {
                 return Err(BackplaneError::Full);
             }
         }
-        self.0.insert(subject, control.clone());
+        self.newest += 1;
+        self.by_subject.insert(subject, (self.newest, control.clone()));
         Ok(())
     }
 
     pub(super) fn in_force(&mut self, now_ms: u64) -> Vec<Control> {
         self.prune(now_ms);
-        self.0.values().cloned().collect()
+        self.by_subject.values().map(|(_, control)| control.clone()).collect()
+    }
+
+    /// Those that came since `mark`, and where that leads.
+    pub(super) fn since(&mut self, mark: &ControlsMark, now_ms: u64) -> (Vec<Control>, ControlsMark) {
+        let known = mark.0.parse().unwrap_or(0);
+        self.prune(now_ms);
+        let new = self.by_subject.values().filter(|(number, _)| *number > known);
+        (new.map(|(_, control)| control.clone()).collect(), ControlsMark(self.newest.to_string()))
     }
 
     fn prune(&mut self, now_ms: u64) {
-        self.0.retain(|_, control| control.sticky_until_ms().is_some_and(|until_ms| now_ms < until_ms));
+        self.by_subject.retain(|_, (_, control)| control.sticky_until_ms().is_some_and(|until_ms| now_ms < until_ms));
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use redis::{FromRedisValue, Value};
 
 use super::{core::Core, error::unexpected, functions, keys::FLEET_PARTITION, link::Lane, publish::millis, reply};
-use crate::{BackplaneError, Control, NODE_LEASE, NodeReport};
+use crate::{BackplaneError, Control, ControlsMark, NODE_LEASE, NodeReport};
 
 /// Sticky orders kept at once. At the bound a new one is refused: a lost revocation would be a hole.
 const CONTROLS_MAX: usize = 100_000;
@@ -16,13 +16,15 @@ const NODES_MAX: usize = 10_000;
 /// The pub/sub channel of orders, in [`FLEET_PARTITION`].
 pub(super) const CONTROL_CHANNEL: &str = "control";
 const STICKY: &str = "sticky";
+const STICKY_LOG: &str = "sticky-log";
+const STICKY_NUMBERING: &str = "sticky-numbering";
 const REPORTS: &str = "reports";
 const LEASES: &str = "leases";
 
 impl Core {
     pub(super) async fn control(&self, control: &Control) -> Result<(), BackplaneError> {
         let order = serde_json::to_string(control).map_err(|error| unexpected(&error.to_string()))?;
-        let mut command = functions::call("control", &[self.keys.fleet(STICKY)]);
+        let mut command = functions::call("control", &self.sticky_keys());
         command.arg(self.broadcast()).arg(self.keys.fleet(CONTROL_CHANNEL)).arg(order);
         match control.sticky_until_ms() {
             Some(until_ms) => command.arg(until_ms),
@@ -36,6 +38,22 @@ impl Core {
         let command = functions::call("controls", &[self.keys.fleet(STICKY)]);
         let orders = reply::array(self.call(Lane::Own(FLEET_PARTITION), command).await?)?;
         Ok(orders.into_iter().filter_map(|order| read_control(&reply::bytes(order).ok()?)).collect())
+    }
+
+    pub(super) async fn controls_since(
+        &self,
+        mark: &ControlsMark,
+    ) -> Result<(Vec<Control>, ControlsMark), BackplaneError> {
+        let mut command = functions::call("controls_since", &self.sticky_keys());
+        command.arg(&mark.0);
+        let [mark, orders] = reply::tuple(self.call(Lane::Own(FLEET_PARTITION), command).await?)?;
+        let orders = reply::array(orders)?.into_iter();
+        let orders = orders.filter_map(|order| read_control(&reply::bytes(order).ok()?)).collect();
+        Ok((orders, ControlsMark(reply::text(mark)?)))
+    }
+
+    fn sticky_keys(&self) -> [String; 3] {
+        [STICKY, STICKY_LOG, STICKY_NUMBERING].map(|name| self.keys.fleet(name))
     }
 
     pub(super) async fn report(&self, report: &NodeReport) -> Result<(), BackplaneError> {
