@@ -242,6 +242,7 @@ impl Settings<'_> {
                 // All clients come from one address, and revoked ones try again.
                 .environment("TICKWIRE_LIMITS__CONNECTIONS_PER_IP", "0")
                 .environment("TICKWIRE_LIMITS__AUTH_FAILURES_PER_MINUTE", "0")
+                .environment("TICKWIRE_LIMITS__BAN_SECONDS", "0")
         } else {
             process.environment("TICKWIRE_EMITTER__API_KEYS", API_KEY)
         };

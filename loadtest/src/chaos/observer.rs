@@ -28,6 +28,8 @@ use super::{
 const SILENCE_MAX: Duration = Duration::from_millis(HEARTBEAT_MS * 5 / 2);
 /// Longest pause between two attempts, ms; the first is at most a third of it.
 const PAUSE_MS_MAX: u64 = 3_000;
+/// How long a client waits after a channel was refused for now.
+const REFUSED_PAUSE: Duration = Duration::from_millis(700);
 /// An inbox's user acknowledges an alert after at most this long, ms.
 const ACK_MS_MAX: u64 = 8_000;
 
@@ -113,18 +115,9 @@ impl Observer {
                 Next::Came(Came::SignOfLife) => heard = Instant::now(),
                 Next::Came(Came::Events(events)) => {
                     heard = Instant::now();
-                    for event in events {
-                        if let ServerEvent::Reconnect { after_ms, .. } = event {
-                            lock(&self.whereabouts).asked_to_go = true;
-                            go_at = Some(heard + Duration::from_millis(after_ms));
-                        } else if let ServerEvent::Connected(connected) = &event {
-                            was_connected = true;
-                            lock(&self.whereabouts).connected(&connected.node);
-                            self.subscribe(&mut wire, &mut errands).await;
-                        } else {
-                            self.take(event, &mut errands);
-                        }
-                    }
+                    was_connected |= events.iter().any(|event| matches!(event, ServerEvent::Connected(_)));
+                    let leaves = self.take_all(&mut wire, events, &mut errands).await.map(|after| heard + after);
+                    go_at = leaves.into_iter().chain(go_at).min();
                 }
                 Next::Due => self.acknowledge(&mut wire, &mut errands).await,
                 // Silence is the server's fault, leaving is not; a stop is neither.
@@ -146,6 +139,27 @@ impl Observer {
             }
         }
         was_connected
+    }
+
+    /// Takes a frame's events; how long the connection is still wanted, if one of them limits that.
+    async fn take_all(&mut self, wire: &mut Wire, events: Vec<ServerEvent>, errands: &mut Errands) -> Option<Duration> {
+        let mut leaves = None;
+        for event in events {
+            match event {
+                ServerEvent::Connected(connected) => {
+                    lock(&self.whereabouts).connected(&connected.node);
+                    self.subscribe(wire, errands).await;
+                }
+                ServerEvent::Reconnect { after_ms, .. } => {
+                    lock(&self.whereabouts).asked_to_go = true;
+                    leaves = Some(Duration::from_millis(after_ms));
+                }
+                // A channel that cannot be had for now: another connection tries it again.
+                ServerEvent::Error(error) if error.channel.is_some() => leaves = Some(REFUSED_PAUSE),
+                event => self.take(event, errands),
+            }
+        }
+        leaves
     }
 
     async fn subscribe(&mut self, wire: &mut Wire, errands: &mut Errands) {
@@ -182,7 +196,6 @@ impl Observer {
                     }
                 }
             }
-            ServerEvent::Error(error) => tracing::debug!(code = ?error.code, error.message, "an error frame"),
             _ => {}
         }
     }
