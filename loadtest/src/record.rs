@@ -238,6 +238,9 @@ pub struct Totals {
     pub excused: u64,
     /// Delivered twice to one client (`reliable` and `inbox`, redelivered critical ones apart).
     pub duplicated: u64,
+    /// Delivered again although they stand at or before the position that was given as `since`: an edge that is behind the one
+    /// left sends them, and a client drops them by their position.
+    pub repeated: u64,
     /// Delivered after a later one.
     pub disordered: u64,
     /// An older value after a newer one of its key (`latest`).
@@ -305,6 +308,7 @@ impl AddAssign<&Self> for Totals {
         self.lost += other.lost;
         self.excused += other.excused;
         self.duplicated += other.duplicated;
+        self.repeated += other.repeated;
         self.disordered += other.disordered;
         self.stale += other.stale;
         self.conflated += other.conflated;

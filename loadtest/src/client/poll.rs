@@ -54,6 +54,7 @@ impl PollLink {
             path.push_str("&since=");
             path.push_str(&http::encode(&self.since));
         }
+        client.session.borrow_mut().asks();
         let mut stream = match self.stream.take() {
             Some(kept) => kept,
             None => self.target.connect(client.number, world.plan.sources, false).await?,

@@ -88,6 +88,7 @@ impl Session {
         for following in &mut self.followings {
             following.is_subscribed = false;
             following.asked = following.follower.recovers() && following.follower.position().is_some();
+            following.follower.resumes();
         }
     }
 
@@ -270,6 +271,11 @@ impl Session {
         if let Some(at) = self.following(channel, directory) {
             self.followings[at].follower.reset(None, &mut meter.totals);
         }
+    }
+
+    /// A poll begins, from where the last one ended.
+    pub(crate) fn asks(&mut self) {
+        self.followings.iter_mut().for_each(|following| following.follower.resumes());
     }
 
     /// The first poll is answered: the client is subscribed to everything.

@@ -73,6 +73,8 @@ pub struct Follower {
     class: DeliveryClass,
     next: Next,
     position: Option<Position>,
+    /// What this connection gave as `since`.
+    since: Option<Position>,
     /// The client was told that something is missing: the next hole is no fault.
     told: bool,
     rare: Option<Box<Rare>>,
@@ -91,7 +93,7 @@ struct Rare {
 impl Follower {
     /// A client that will subscribe. Until [`Follower::joined`] says where, it begins with what comes first.
     pub fn new(class: DeliveryClass) -> Self {
-        Self { class, next: Next::Any, position: None, told: false, rare: None }
+        Self { class, next: Next::Any, position: None, since: None, told: false, rare: None }
     }
 
     /// A client that is owed the channel from its first message on.
@@ -107,6 +109,11 @@ impl Follower {
     /// The position to give as `since`.
     pub fn position(&self) -> Option<Position> {
         self.position
+    }
+
+    /// A connection or a poll begins that gives [`Follower::position`] as `since`: what comes from before it is no double.
+    pub fn resumes(&mut self) {
+        self.since = self.position;
     }
 
     /// A `subscribed` reply came; call it before its messages are observed. `asked` says that `since` was given.
@@ -212,6 +219,10 @@ impl Follower {
             totals.lost -= 1;
             totals.disordered += 1;
             return Verdict::Late;
+        }
+        if arrival.position.is_some_and(|position| Some(position) <= self.since) && !arrival.critical {
+            totals.repeated += 1;
+            return Verdict::Backlog;
         }
         if !arrival.critical {
             totals.duplicated += 1;

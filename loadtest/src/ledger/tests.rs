@@ -152,6 +152,20 @@ fn a_recovery_without_a_hole_is_clean_and_one_with_a_hole_is_not() {
 }
 
 #[test]
+fn what_an_edge_that_is_behind_sends_again_is_repeated_and_not_doubled() {
+    let (mut follower, mut totals) = (Follower::from_the_first(DeliveryClass::Reliable), Totals::default());
+    follower.observe(live(1), &mut totals);
+    follower.observe(live(2), &mut totals);
+    follower.resumes();
+    follower.joined(Some(Position::new(EPOCH, 1)), true, true, &mut totals);
+    follower.observe(live(2), &mut totals);
+    follower.observe(live(3), &mut totals);
+    assert_eq!((totals.repeated, totals.duplicated, totals.lost), (1, 0, 0));
+    follower.observe(live(3), &mut totals);
+    assert_eq!(totals.duplicated, 1, "what came on this connection comes once");
+}
+
+#[test]
 fn a_refused_recovery_is_counted_and_excuses_one_hole() {
     let (mut follower, mut totals) = (Follower::from_the_first(DeliveryClass::Reliable), Totals::default());
     follower.observe(live(1), &mut totals);
