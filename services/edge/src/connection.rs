@@ -150,6 +150,11 @@ impl Connection {
         self.outbox.get_or_insert_default().push_reply(channel, item, budget)
     }
 
+    /// Whether a value of `publication`'s key waits for it.
+    pub(crate) fn holds_value(&self, channel: ChannelId, publication: &Publication) -> bool {
+        self.outbox.as_ref().is_some_and(|outbox| outbox.holds_value(channel, publication))
+    }
+
     /// Queues a message.
     pub(crate) fn message(
         &mut self,

@@ -5,6 +5,7 @@
 
 pub(crate) mod channel;
 pub(crate) mod deliver;
+pub(crate) mod delta;
 pub(crate) mod drain;
 pub(crate) mod membership;
 pub(crate) mod outage;

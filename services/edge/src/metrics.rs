@@ -39,6 +39,8 @@ pub struct Metrics {
     pub deflated: Counter,
     /// Bytes that this made of them fewer, receivers not counted.
     pub deflate_saved: Counter,
+    /// Messages queued as changed fields.
+    pub deltas: Counter,
     /// Commands taken.
     pub commands: Counter,
     /// Frames that were no command.
@@ -162,6 +164,7 @@ impl Metrics {
             Unit::Bytes,
             metrics.deflate_saved.clone(),
         );
+        edge.register("deltas", "Messages queued as changed fields", metrics.deltas.clone());
         edge.register("commands", "Commands taken", metrics.commands.clone());
         edge.register("malformed", "Frames that were no command", metrics.malformed.clone());
         edge.register("dropped", "Messages dropped for slow connections, by class", metrics.dropped.clone());

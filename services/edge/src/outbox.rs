@@ -208,6 +208,11 @@ impl Outbox {
         Pushed::Queued
     }
 
+    /// Whether a value of `publication`'s key waits: it would be replaced, and never be sent.
+    pub(crate) fn holds_value(&self, channel: ChannelId, publication: &Publication) -> bool {
+        self.lanes.find_slot(channel, publication).is_some()
+    }
+
     fn append(&mut self, channel: ChannelId, priority: Priority, cost: usize, value: Value) {
         let lane = priority as usize;
         self.lanes.raise(channel, lane);

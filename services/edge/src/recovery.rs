@@ -210,7 +210,7 @@ impl Shard {
             let choice = crate::hub::channel::Choice::new((**options).clone());
             messages.retain(|message| choice.wants(message));
         }
-        if self.admit(hub, id, join).is_none() {
+        if self.admit(hub, id, join, &messages).is_none() {
             return;
         }
         if join.since.is_some() {

@@ -127,6 +127,9 @@ pub struct SubscribeOptions {
     pub max_rate: Option<f64>,
     /// Only these keys of a `latest` channel.
     pub keys: Option<Vec<String>>,
+    /// Let the edge send changed fields instead of whole values (`latest` channels). Every delivery is a whole value all the
+    /// same: the client puts them together, and subscribes again should it lack the value that a change is for.
+    pub delta: bool,
     /// Free: presence and logs see it. A JSON object.
     pub params: Option<RawJson>,
 }

@@ -310,6 +310,8 @@ impl Session {
             ServerEvent::Unsubscribed { id: None, channel } => self.grant_ended(&channel, ClientError::GrantEnded),
             // From here on its successor speaks for these channels.
             ServerEvent::Message(message) if self.subscriptions.has_moved(&message.channel) => {}
+            ServerEvent::Delta(delta) if self.subscriptions.has_moved(&delta.channel) => {}
+            ServerEvent::Delta(delta) => self.delta(now, *delta),
             ServerEvent::Presence { channel, .. } | ServerEvent::Reset { channel, .. }
                 if self.subscriptions.has_moved(&channel) => {}
             ServerEvent::Message(message) => self.message(now, *message),

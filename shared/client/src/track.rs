@@ -1,14 +1,17 @@
 //! One channel's place in its log, as this client has seen it: what is new, what is a repetition, what is missing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use tickwire_protocol::{
-    DeliveryClass, Position, Priority,
+    DeliveryClass, Delta, Position, Priority, RawJson,
     codec::{Message, ServerSubscribed},
 };
 
 /// Unacknowledged critical messages remembered per inbox; beyond it the oldest is forgotten and would be shown again.
 const ALERTS_SEEN_MAX: usize = 10_000;
+
+/// Values kept per subscription with deltas: an edge holds no more keys of a channel.
+const VALUES_MAX: usize = 10_000;
 
 /// What to do with a live message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +35,37 @@ pub(crate) struct Track {
     /// Critical inbox messages delivered and not yet acknowledged. They come again on every subscribe, at their old
     /// positions and even from an earlier epoch; the consumer gets each once.
     alerts_seen: BTreeSet<Position>,
+    /// The last value of each key, for the changes that follow; `None`: the subscription gets whole values.
+    values: Option<HashMap<Option<Box<str>>, Value>>,
+}
+
+#[derive(Debug)]
+struct Value {
+    time_ms: u64,
+    data: RawJson,
 }
 
 impl Track {
     pub(crate) fn new(since: Option<Position>, filtered: bool) -> Self {
-        Self { class: None, last: since, filtered, alerts_seen: BTreeSet::new() }
+        Self { class: None, last: since, filtered, alerts_seen: BTreeSet::new(), values: None }
+    }
+
+    /// The same for a subscription that asks for deltas.
+    pub(crate) fn with_deltas(self) -> Self {
+        Self { values: Some(HashMap::new()), ..self }
+    }
+
+    /// Whether all the values that it may keep are kept: what changes in others could not be put together.
+    pub(crate) fn is_full(&self) -> bool {
+        self.values.as_ref().is_some_and(|values| values.len() >= VALUES_MAX)
+    }
+
+    /// The message that a change makes of its key's last value; `None` if that is not the value it is for.
+    pub(crate) fn whole(&self, delta: Delta) -> Option<Message> {
+        let base = self.values.as_ref()?.get(&delta.key).filter(|base| base.time_ms == delta.base_ms)?;
+        let data = delta.apply(&base.data)?;
+        let Delta { channel, key, time_ms, priority, .. } = delta;
+        Some(Message { channel, position: None, key, time_ms, priority, data })
     }
 
     /// Where to recover from.
@@ -51,6 +80,9 @@ impl Track {
     /// Takes a `subscribed`: the messages of it that the consumer has not seen yet, in order.
     pub(crate) fn joined(&mut self, subscribed: ServerSubscribed) -> Vec<Message> {
         self.class = Some(subscribed.class);
+        if let Some(values) = &mut self.values {
+            values.clear();
+        }
         let known = self.since();
         let fresh = subscribed.messages.into_iter().filter(|message| self.admit(message)).collect();
         match (known, subscribed.position) {
@@ -87,6 +119,7 @@ impl Track {
     }
 
     fn admit(&mut self, message: &Message) -> bool {
+        self.keep(message);
         let (Some(class), Some(position)) = (self.class, message.position) else { return true };
         if !class.is_lossless() {
             return true;
@@ -103,6 +136,16 @@ impl Track {
             return unseen;
         }
         newer
+    }
+}
+
+impl Track {
+    fn keep(&mut self, message: &Message) {
+        let full = self.is_full();
+        let Some(values) = &mut self.values else { return };
+        if !full || values.contains_key(&message.key) {
+            values.insert(message.key.clone(), Value { time_ms: message.time_ms, data: message.data.clone() });
+        }
     }
 }
 
@@ -202,6 +245,36 @@ mod tests {
         let owed = vec![message(1, 2, Priority::Critical), message(1, 3, Priority::Medium)];
         let fresh = track.joined(subscribed(DeliveryClass::Inbox, Position::new(1, 50), true, owed));
         assert_eq!(offsets(&fresh), [2]);
+    }
+
+    fn delta(base_ms: u64, time_ms: u64, changed: &'static str) -> Delta {
+        let channel = ChannelName::new("prices:all").unwrap();
+        let changed = RawJson::parse(changed).unwrap();
+        let key = Some("BTC".into());
+        Delta { channel, key, time_ms, priority: Priority::Medium, base_ms, changed, removed: vec!["b".into()] }
+    }
+
+    #[test]
+    fn a_change_makes_a_whole_value_of_the_one_before_and_of_no_other() {
+        let mut track = Track::new(None, false).with_deltas();
+        let first = Message {
+            position: None,
+            key: Some("BTC".into()),
+            time_ms: 10,
+            data: RawJson::parse(r#"{"a":1.50,"b":2}"#).unwrap(),
+            ..message(1, 1, Priority::Medium)
+        };
+        let joined = |messages| subscribed(DeliveryClass::Latest, Position::new(1, 1), false, messages);
+        track.joined(joined(vec![first]));
+        let second = track.whole(delta(10, 20, r#"{"c":3}"#)).unwrap();
+        assert_eq!(second.data.as_str(), r#"{"a":1.50,"c":3}"#);
+        assert_eq!(track.live(&second), Verdict::Deliver);
+        // The same change again is for a value that is the last no more.
+        assert_eq!(track.whole(delta(10, 20, r#"{"c":3}"#)), None);
+        assert!(track.whole(delta(20, 30, r#"{"c":4}"#)).is_some());
+        // An empty recovery leaves nothing that a change could be for.
+        track.joined(joined(vec![]));
+        assert_eq!(track.whole(delta(20, 30, r#"{"c":4}"#)), None);
     }
 
     #[test]

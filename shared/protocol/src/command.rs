@@ -95,6 +95,8 @@ pub struct SubscriptionRequest {
     pub max_rate: Option<f64>,
     /// Only these keys of a `latest` channel.
     pub keys: Option<Vec<String>>,
+    /// Changed fields instead of whole values where the client has the last one ([`crate::delta`]); `latest` channels.
+    pub delta: bool,
     /// Free: presence and logs see it. A JSON object.
     pub params: Option<RawJson>,
 }
@@ -102,7 +104,7 @@ pub struct SubscriptionRequest {
 impl SubscriptionRequest {
     /// A plain subscription.
     pub fn new(channel: ChannelName) -> Self {
-        Self { channel, since: None, filter: None, max_rate: None, keys: None, params: None }
+        Self { channel, since: None, filter: None, max_rate: None, keys: None, delta: false, params: None }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{ChannelName, DeliveryClass, ErrorCode, Position, Publication, RawJson, UserId};
+use crate::{ChannelName, DeliveryClass, Delta, ErrorCode, Position, Publication, RawJson, UserId};
 
 /// One event. `id` is that of the request it answers.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub enum Event {
     },
     /// A message.
     Message(Arc<Publication>),
+    /// The same for a subscription with `delta`: what changed since the last value of the key. Native dialects only.
+    Delta(Box<Delta>),
     /// Reply to `ack`: the last position acknowledged.
     Acked {
         /// Of the request.

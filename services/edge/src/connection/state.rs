@@ -69,6 +69,8 @@ pub(crate) struct Options {
     pub(crate) keys: Option<Vec<String>>,
     /// Milliseconds between two messages.
     pub(crate) interval_ms: Option<u32>,
+    /// Changed fields instead of whole values, where the client has the last one.
+    pub(crate) delta: bool,
 }
 
 /// A subscription that the rules allow.
@@ -324,7 +326,7 @@ impl State {
             let refusal = Refusal::channels(most);
             return refuse(id, refusal.code, &refusal.message, name);
         }
-        let options = match options(&request, policy, context.limits) {
+        let options = match options(&request, policy, self.dialect(), context.limits) {
             Ok(options) => options,
             Err(text) => return refuse(id, ErrorCode::BadRequest, &text, name),
         };
@@ -397,6 +399,7 @@ impl State {
 fn options(
     request: &SubscriptionRequest,
     policy: &Policy,
+    dialect: Dialect,
     limits: &LimitsConfig,
 ) -> Result<Option<Box<Options>>, String> {
     if request.params.as_ref().is_some_and(|params| params.bytes().len() > limits.params_bytes) {
@@ -421,7 +424,16 @@ fn options(
         let interval_ms = (1_000.0 / rate).clamp(1.0, 3_600_000.0) as u32;
         options.interval_ms = Some(interval_ms);
     }
-    let plain = options.filter.is_none() && options.keys.is_none() && options.interval_ms.is_none();
+    if request.delta {
+        if policy.class != DeliveryClass::Latest {
+            return Err("delta is for channels of class latest".into());
+        }
+        if !matches!(dialect, Dialect::Json | Dialect::MsgPack) {
+            return Err("this dialect has no deltas: use a tickwire.v1 subprotocol".into());
+        }
+        options.delta = true;
+    }
+    let plain = !options.delta && options.filter.is_none() && options.keys.is_none() && options.interval_ms.is_none();
     Ok(if plain { None } else { Some(Box::new(options)) })
 }
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use slab::Slab;
 use tickwire_protocol::{ChannelName, Position, Publication, namespace::Policy};
 
-use super::stream::{RECENT_BUSY_MAX, RECENT_MAX, Stream};
+use super::{
+    delta::Sent,
+    stream::{RECENT_BUSY_MAX, RECENT_MAX, Stream},
+};
 use crate::connection::{ConnectionId, state::Options};
 
 /// Subscribers from which a channel counts as busy.
@@ -26,6 +29,8 @@ pub(crate) struct Choice {
     pub(crate) due_ms: u32,
     /// Values that wait for it, oldest first, one per key.
     pub(crate) held: Vec<Arc<Publication>>,
+    /// With deltas: what the client has, or will have once what waits for it is written.
+    pub(crate) sent: Option<Sent>,
 }
 
 /// A subscription whose reply is still to be made.
@@ -59,7 +64,8 @@ pub(crate) struct Channel {
 
 impl Choice {
     pub(crate) fn new(options: Options) -> Self {
-        Self { options, due_ms: 0, held: Vec::new() }
+        let sent = options.delta.then(Sent::default);
+        Self { options, due_ms: 0, held: Vec::new(), sent }
     }
 
     /// Whether the subscriber wants `publication` at all.

@@ -18,6 +18,7 @@ use tickwire_protocol::{
 use super::{
     Hub, Shard, TOO_SLOW,
     channel::Choice,
+    delta::{Change, Sent},
     stream::{Next, is_expired},
 };
 use crate::{
@@ -80,8 +81,9 @@ impl Shard {
         let mut hub = self.hub.borrow_mut();
         let Some(&id) = hub.by_name.get(&publication.channel) else { return };
         let channel = &mut hub.channels[id.0 as usize];
+        let base = channel.stream.value(publication.key.as_deref()).cloned();
         match channel.stream.on_publication(publication) {
-            Next::Deliver => self.deliver(&mut hub, id, publication),
+            Next::Deliver => self.deliver(&mut hub, id, publication, base),
             Next::Repair => self.start_repair(channel, id, channel.serial),
             Next::Nothing => {}
         }
@@ -96,13 +98,20 @@ impl Shard {
         }
     }
 
-    /// Queues a message for every subscriber that wants it.
-    pub(crate) fn deliver(&self, hub: &mut Hub, id: ChannelId, publication: &Arc<Publication>) {
+    /// Queues a message for every subscriber that wants it. `base` is the value of its key before it, if nothing is missing
+    /// between them.
+    pub(crate) fn deliver(
+        &self,
+        hub: &mut Hub,
+        id: ChannelId,
+        publication: &Arc<Publication>,
+        base: Option<Arc<Publication>>,
+    ) {
         if is_expired(publication, now_ms()) {
             return;
         }
         let clock_ms = self.node.clock_ms();
-        let mut round = Round::new(self, hub, id, publication);
+        let mut round = Round::new(self, hub, id, publication, base);
         let Hub { connections, channels, dirty, spare, rated, .. } = hub;
         let channel = &mut channels[id.0 as usize];
         for (_, subscriber) in &mut channel.subscribers {
@@ -122,7 +131,8 @@ impl Shard {
             if connection.outbox.is_none() {
                 connection.outbox = spare.pop();
             }
-            round.push(connection, subscriber.connection);
+            let sent = subscriber.choice.as_mut().and_then(|choice| choice.sent.as_mut());
+            round.push(connection, subscriber.connection, sent);
             if !connection.dirty {
                 connection.dirty = true;
                 dirty.push(subscriber.connection);
@@ -144,15 +154,19 @@ impl Shard {
         let publication = choice.held.remove(0);
         choice.due_ms = clock_ms.wrapping_add(choice.options.interval_ms.unwrap_or_default());
         let more = !choice.held.is_empty();
+        // Others came and went unsent meanwhile: it goes whole.
+        if let Some(sent) = &mut choice.sent {
+            sent.note(&publication);
+        }
         self.deliver_to(hub, id, to, &publication);
         more
     }
 
-    /// Queues a message for one connection.
+    /// Queues a message for one connection, whole.
     pub(crate) fn deliver_to(&self, hub: &mut Hub, id: ChannelId, to: ConnectionId, publication: &Arc<Publication>) {
-        let mut round = Round::new(self, hub, id, publication);
+        let mut round = Round::new(self, hub, id, publication, None);
         if let Some(connection) = hub.connection(to) {
-            round.push(connection, to);
+            round.push(connection, to, None);
         }
         hub.mark_dirty(to);
         round.finish(hub);
@@ -321,23 +335,33 @@ struct Round<'a> {
     publication: &'a Arc<Publication>,
     /// Frames by dialect; `None` in a cell where the dialect has no such message.
     frames: [OnceCell<Option<Bytes>>; FrameCache::SLOTS],
+    change: Change<'a>,
     budget: usize,
     queued: u64,
+    deltas: u64,
     conflated: u64,
     dropped: u64,
     overflown: Vec<ConnectionId>,
 }
 
 impl<'a> Round<'a> {
-    fn new(shard: &'a Shard, hub: &Hub, channel: ChannelId, publication: &'a Arc<Publication>) -> Self {
+    fn new(
+        shard: &'a Shard,
+        hub: &Hub,
+        channel: ChannelId,
+        publication: &'a Arc<Publication>,
+        base: Option<Arc<Publication>>,
+    ) -> Self {
         Self {
             shard,
             channel,
             class: hub.channels[channel.0 as usize].policy.class,
             publication,
             frames: [const { OnceCell::new() }; FrameCache::SLOTS],
+            change: Change::new(shard, base, publication),
             budget: shard.budget(hub),
             queued: 0,
+            deltas: 0,
             conflated: 0,
             dropped: 0,
             overflown: Vec::new(),
@@ -384,9 +408,18 @@ impl<'a> Round<'a> {
         deflated.cloned()
     }
 
-    fn push(&mut self, connection: &mut Connection, id: ConnectionId) {
+    /// `sent` is what a subscriber with deltas has.
+    fn push(&mut self, connection: &mut Connection, id: ConnectionId, sent: Option<&mut Sent>) {
         let dialect = connection.state.dialect();
-        let Some(encoded) = self.encoded(dialect, connection.deflates) else { return };
+        let mut encoded = None;
+        if let Some(sent) = sent {
+            if self.change.applies(sent) && !connection.holds_value(self.channel, self.publication) {
+                encoded = self.change.frame(dialect, connection.deflates);
+                self.deltas += u64::from(encoded.is_some());
+            }
+            sent.note(self.publication);
+        }
+        let Some(encoded) = encoded.or_else(|| self.encoded(dialect, connection.deflates)) else { return };
         let is_owed = self.class == DeliveryClass::Inbox && self.publication.priority == Priority::Critical;
         let tag = (is_owed || matches!(connection.sink, Sink::Pull)).then(|| {
             let receipts = if is_owed { self.publication.position.into_iter().collect() } else { Vec::new() };
@@ -407,6 +440,7 @@ impl<'a> Round<'a> {
         let metrics = &shard.node.metrics;
         metrics.messages_out.inc_by(self.queued + self.conflated);
         metrics.conflated.inc_by(self.conflated);
+        metrics.deltas.inc_by(self.deltas);
         if self.dropped > 0 {
             metrics.dropped.get_or_create(&ClassLabels { class: "volatile" }).inc_by(self.dropped);
         }

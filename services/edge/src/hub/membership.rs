@@ -1,9 +1,11 @@
 //! Joining and leaving channels, for connections and at the backplane.
 
-use std::{rc::Rc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use tickwire_backplane::{BackplaneError, PresenceChange};
-use tickwire_protocol::{ChannelName, ErrorCode, Event, Position, UserId, event::ErrorEvent, namespace::Policy};
+use tickwire_protocol::{
+    ChannelName, ErrorCode, Event, Position, Publication, UserId, event::ErrorEvent, namespace::Policy,
+};
 
 use super::{
     Hub, Shard,
@@ -74,7 +76,14 @@ impl Shard {
     }
 
     /// Makes a join's connection a subscriber; `None` if it left meanwhile.
-    pub(crate) fn admit(&self, hub: &mut Hub, channel: ChannelId, join: &mut Join) -> Option<()> {
+    /// `messages` come with its reply.
+    pub(crate) fn admit(
+        &self,
+        hub: &mut Hub,
+        channel: ChannelId,
+        join: &mut Join,
+        messages: &[Arc<Publication>],
+    ) -> Option<()> {
         let connection = hub.connection(join.connection)?;
         let subscription = connection.state.subscriptions.iter().position(|held| held.serial == join.serial)?;
         if connection.state.subscriptions[subscription].slot.is_some() {
@@ -82,7 +91,12 @@ impl Shard {
         }
         let user = connection.identity().map(|identity| identity.user.clone());
         let entry = &mut hub.channels[channel.0 as usize];
-        let choice = join.options.take().map(|options| Box::new(Choice::new(*options)));
+        let mut choice = join.options.take().map(|options| Box::new(Choice::new(*options)));
+        if let Some(sent) = choice.as_mut().and_then(|choice| choice.sent.as_mut()) {
+            for message in messages {
+                sent.note(message);
+            }
+        }
         let slot = entry.subscribers.insert(Subscriber { connection: join.connection, choice });
         entry.set_memory();
         let presence = entry.policy.presence.then(|| entry.name.clone());

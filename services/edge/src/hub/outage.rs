@@ -68,7 +68,7 @@ impl Shard {
         self.node.metrics.outage_notices.inc();
         let Some(id) = hub.by_name.get(CHANNEL).copied() else { return };
         let Some(notice) = self.notice(status) else { return };
-        self.deliver(&mut hub, id, &notice);
+        self.deliver(&mut hub, id, &notice, None);
     }
 
     /// Tells one who subscribes to `channel` during an outage, after the reply.

@@ -73,7 +73,7 @@ impl Shard {
             self.send_reset(&mut hub, id, position, reason);
         }
         for publication in &deliver {
-            self.deliver(&mut hub, id, publication);
+            self.deliver(&mut hub, id, publication, None);
         }
         drop(hub);
         if again {

@@ -293,6 +293,11 @@ impl Stream {
         }
     }
 
+    /// The current value of `key` in a `latest` channel.
+    pub(crate) fn value(&self, key: Option<&str>) -> Option<&Arc<Publication>> {
+        self.values.get(key.unwrap_or_default())
+    }
+
     /// Current values, oldest change first.
     pub(crate) fn values(&self, now_ms: u64) -> Vec<Arc<Publication>> {
         let mut values: Vec<_> = self.values.values().filter(|value| !is_expired(value, now_ms)).cloned().collect();

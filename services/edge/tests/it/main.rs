@@ -5,6 +5,7 @@
 mod accept;
 mod deflate;
 mod delivery;
+mod delta;
 #[allow(dead_code, reason = "its `main` is for the command line")]
 #[path = "../../examples/echo.rs"]
 mod echo;

@@ -3,6 +3,7 @@
 
 mod binary;
 mod cluster;
+mod delta;
 mod dialects;
 mod drain;
 mod fallback;

@@ -9,7 +9,7 @@ use rand::RngExt;
 use tickwire_protocol::{CloseCode, codec::ServerEvent, event::Connected};
 use tokio::time::Instant;
 
-use super::{Effect, Line, Session, link::Phase};
+use super::{Effect, Line, Session, link::Phase, subscriptions::Patched};
 use crate::ConnectionState;
 
 /// The link that is being made beside the live one.
@@ -77,6 +77,15 @@ impl Session {
                     self.abandon_handover(now);
                 }
             }
+            ServerEvent::Delta(delta) if self.subscriptions.has_moved(&delta.channel) => match self.whole(*delta) {
+                Patched::Whole(message) => {
+                    if !self.take_message(message) {
+                        self.abandon_handover(now);
+                    }
+                }
+                Patched::NoBase => self.abandon_handover(now),
+                Patched::NotSubscribed => {}
+            },
             ServerEvent::Presence { channel, .. } | ServerEvent::Reset { channel, .. }
                 if !self.subscriptions.has_moved(&channel) => {}
             event @ (ServerEvent::Presence { .. } | ServerEvent::Reset { .. }) => self.take_channel_event(event),

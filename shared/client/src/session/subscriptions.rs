@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use rand::RngExt;
 use tickwire_protocol::{
-    ChannelName, Command, ErrorCode, Request, SubscriptionRequest,
+    ChannelName, Command, Delta, ErrorCode, Request, SubscriptionRequest,
     codec::{Message, ServerSubscribed},
 };
 use tokio::time::Instant;
@@ -54,6 +54,17 @@ enum Stage {
     /// Asked, under this request.
     Joining(i64),
     Live,
+}
+
+/// What became of changed fields.
+#[derive(Debug)]
+pub(super) enum Patched {
+    /// A whole value.
+    Whole(Message),
+    /// The value that they change is not here.
+    NoBase,
+    /// The subscription does not stand.
+    NotSubscribed,
 }
 
 impl Subscriptions {
@@ -168,7 +179,10 @@ impl Session {
         if self.subscriptions.by_channel.contains_key(&channel) {
             return self.end_subscription(id, ClientError::AlreadySubscribed(channel));
         }
-        let track = Track::new(request.since, request.filter.is_some());
+        let mut track = Track::new(request.since, request.filter.is_some());
+        if request.delta {
+            track = track.with_deltas();
+        }
         let subscribed = Subscribed {
             id,
             request,
@@ -298,6 +312,32 @@ impl Session {
             return;
         }
         tracing::warn!(%channel, ?position, "a gap: subscribing again");
+        self.join_anew(now, channel);
+    }
+
+    /// Changed fields: delivered as a whole value, or asked for anew where the value that they change is not here.
+    pub(super) fn delta(&mut self, now: Instant, delta: Delta) {
+        let channel = delta.channel.clone();
+        match self.whole(delta) {
+            Patched::Whole(message) => self.message(now, message),
+            Patched::NoBase => {
+                tracing::warn!(%channel, "a change of a value that is not here: subscribing again");
+                if let Some(subscribed) = self.subscriptions.get(&channel) {
+                    subscribed.request.delta &= !subscribed.track.is_full();
+                }
+                self.join_anew(now, channel);
+            }
+            Patched::NotSubscribed => {}
+        }
+    }
+
+    /// The message that a change makes.
+    pub(super) fn whole(&mut self, delta: Delta) -> Patched {
+        let Some(live) = self.subscriptions.live(&delta.channel) else { return Patched::NotSubscribed };
+        live.track.whole(delta).map_or(Patched::NoBase, Patched::Whole)
+    }
+
+    fn join_anew(&mut self, now: Instant, channel: ChannelName) {
         if let Some(subscribed) = self.subscriptions.get(&channel) {
             subscribed.stage = Stage::Waiting;
         }

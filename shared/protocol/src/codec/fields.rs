@@ -14,11 +14,12 @@ use super::Malformed;
 use crate::RawJson;
 
 /// Every field that some command has, and the name it goes by here. All others are skipped unread.
-const KNOWN: [(&str, &str); 23] = [
+const KNOWN: [(&str, &str); 24] = [
     ("action", "action"),
     ("channel", "channels"),
     ("channels", "channels"),
     ("data", "data"),
+    ("delta", "delta"),
     ("filter", "filter"),
     ("id", "id"),
     ("idempotencyKey", "idempotencyKey"),

@@ -190,6 +190,7 @@ fn with_options(
         filter: options.optional("filter", "a string")?,
         max_rate,
         keys: keys.map(|keys| bounded("keys", keys, limits)).transpose()?,
+        delta: options.optional("delta", "true or false")?.unwrap_or(false),
         params: options.object("params")?,
     })
 }
@@ -349,6 +350,9 @@ fn write_subscription(out: &mut Vec<u8>, subscription: &Result<SubscriptionReque
     }
     if let Some(keys) = &request.keys {
         entry.list("keys", keys, |out, key| push_string(out, key));
+    }
+    if request.delta {
+        entry.flag("delta", true);
     }
     if let Some(params) = &request.params {
         entry.raw("params", params);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{Malformed, fields::not_json, msgpack};
 use crate::{
-    ChannelName, DeliveryClass, ErrorCode, Position, Priority, RawJson, UserId,
+    ChannelName, DeliveryClass, Delta, ErrorCode, Position, Priority, RawJson, UserId,
     event::{Connected, ErrorEvent},
 };
 
@@ -25,6 +25,8 @@ pub enum ServerEvent {
     Unsubscribed { id: Option<i64>, channel: ChannelName },
     /// A message.
     Message(Box<Message>),
+    /// What changed since the last message of its key.
+    Delta(Box<Delta>),
     /// Reply to `ack`.
     Acked { id: Option<i64>, channel: ChannelName, position: Position },
     /// Someone came or went.
@@ -144,6 +146,9 @@ struct Wire<'a> {
     time: Option<u64>,
     priority: Option<Priority>,
     data: Option<RawJson>,
+    base: Option<u64>,
+    delta: Option<RawJson>,
+    removed: Option<Vec<String>>,
     class: Option<DeliveryClass>,
     recovered: Option<bool>,
     messages: Option<Vec<Message>>,
@@ -176,6 +181,7 @@ impl Wire<'_> {
         let id = self.id;
         let position = |position| need(position, "position");
         Ok(match &*self.kind {
+            "message" if self.delta.is_some() => ServerEvent::Delta(Box::new(self.into_delta()?)),
             "message" => ServerEvent::Message(Box::new(self.into_message()?)),
             "connected" => ServerEvent::Connected(Box::new(self.into_connected()?)),
             "subscribed" => ServerEvent::Subscribed(Box::new(ServerSubscribed {
@@ -229,6 +235,18 @@ impl Wire<'_> {
             time_ms: need(self.time, "time")?,
             priority: self.priority.unwrap_or_default(),
             data: self.data.unwrap_or_else(RawJson::null),
+        })
+    }
+
+    fn into_delta(self) -> Result<Delta, Malformed> {
+        Ok(Delta {
+            channel: channel(self.channel)?,
+            key: self.key,
+            time_ms: need(self.time, "time")?,
+            priority: self.priority.unwrap_or_default(),
+            base_ms: need(self.base, "base")?,
+            changed: need(self.delta, "delta")?,
+            removed: self.removed.unwrap_or_default(),
         })
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Dialect, Spec};
 use crate::{
-    CloseCode, Event, Priority, Publication,
+    CloseCode, Delta, Event, Priority, Publication,
     codec::{self, Object, push_string},
     event::{Connected, ErrorEvent, Subscribed},
 };
@@ -92,7 +92,7 @@ pub(super) const fn kind(event: &Event) -> &'static str {
         Event::Connected(_) => "connected",
         Event::Subscribed(_) => "subscribed",
         Event::Unsubscribed { .. } => "unsubscribed",
-        Event::Message(_) => "message",
+        Event::Message(_) | Event::Delta(_) => "message",
         Event::Acked { .. } => "acked",
         Event::Presence { .. } | Event::PresenceList { .. } => "presence",
         Event::History { .. } => "history",
@@ -122,6 +122,7 @@ pub(super) fn id(event: &Event) -> Option<i64> {
         | Event::Refreshed { id, .. }
         | Event::Pong { id, .. } => *id,
         Event::Message(_)
+        | Event::Delta(_)
         | Event::Presence { .. }
         | Event::Reset { .. }
         | Event::Reconnect { .. }
@@ -133,6 +134,7 @@ pub(super) fn id(event: &Event) -> Option<i64> {
 pub(super) fn write_fields(event: &Event, frame: &mut Object<'_>, inner: MessageFrame) {
     match event {
         Event::Message(_) => {}
+        Event::Delta(delta) => write_delta(delta, frame),
         Event::Connected(connected) => write_connected(connected, frame),
         Event::Subscribed(subscribed) => write_subscribed(subscribed, frame, inner),
         Event::Unsubscribed { channel, .. } => frame.text("channel", channel.as_str()),
@@ -176,6 +178,22 @@ pub(super) fn write_fields(event: &Event, frame: &mut Object<'_>, inner: Message
             frame.number("afterMs", after_ms);
         }
         Event::Pong { time_ms, .. } | Event::Heartbeat { time_ms } => frame.number("time", time_ms),
+    }
+}
+
+fn write_delta(delta: &Delta, frame: &mut Object<'_>) {
+    frame.text("channel", delta.channel.as_str());
+    if let Some(key) = &delta.key {
+        frame.text("key", key);
+    }
+    frame.number("time", delta.time_ms);
+    if delta.priority != Priority::Medium {
+        frame.text("priority", delta.priority.as_str());
+    }
+    frame.number("base", delta.base_ms);
+    frame.raw("delta", &delta.changed);
+    if !delta.removed.is_empty() {
+        frame.list("removed", &delta.removed, |out, name| push_string(out, name));
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) const UPPER: Spec = Spec {
     packs: false,
     recognizes,
     decode,
-    encode: |event| Some(encode(event)),
+    encode: |event| if matches!(event, Event::Delta(_)) { None } else { Some(encode(event)) },
     close_code: CloseCode::as_u16,
 };
 

@@ -36,6 +36,19 @@ pub(crate) fn publication(message: Message, class: Option<DeliveryClass>, signat
     })
 }
 
+/// A value of a `latest` channel.
+pub(crate) fn value(name: &str, key: &str, time_ms: u64, data: &str) -> Arc<Publication> {
+    let message = Message {
+        channel: channel(name),
+        position: None,
+        key: Some(key.into()),
+        time_ms,
+        priority: Priority::Medium,
+        data: RawJson::parse(data.to_owned()).expect(data),
+    };
+    publication(message, None, None)
+}
+
 /// The event that a client reads as `seen`.
 pub(crate) fn event(seen: ServerEvent, class: Option<DeliveryClass>, signature: Option<&str>) -> Event {
     let publications = |messages: Vec<Message>| {
@@ -54,6 +67,7 @@ pub(crate) fn event(seen: ServerEvent, class: Option<DeliveryClass>, signature: 
         })),
         ServerEvent::Unsubscribed { id, channel } => Event::Unsubscribed { id, channel },
         ServerEvent::Message(message) => Event::Message(publication(*message, class, signature)),
+        ServerEvent::Delta(delta) => Event::Delta(delta),
         ServerEvent::Acked { id, channel, position } => Event::Acked { id, channel, position },
         ServerEvent::Presence { channel, joined, user } => Event::Presence { channel, joined, user },
         ServerEvent::PresenceList { id, channel, users, count } => Event::PresenceList { id, channel, users, count },
@@ -125,14 +139,16 @@ fn subscriptions() -> impl Strategy<Value = SubscriptionRequest> {
         option::of(any::<String>()),
         option::of(1e-3..1e6),
         option::of(prop::collection::vec(any::<String>(), 1..4)),
+        any::<bool>(),
         option::of(json_object()),
     )
-        .prop_map(|(channel, since, filter, max_rate, keys, params)| SubscriptionRequest {
+        .prop_map(|(channel, since, filter, max_rate, keys, delta, params)| SubscriptionRequest {
             channel,
             since,
             filter,
             max_rate,
             keys,
+            delta,
             params,
         })
 }

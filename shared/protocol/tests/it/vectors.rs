@@ -3,8 +3,8 @@
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tickwire_protocol::{
-    Command, DeliveryClass, Dialect, RawJson, Request,
-    codec::{DecodeLimits, Decoded, Malformed, decode_events, encode_requests},
+    Command, DeliveryClass, Delta, Dialect, Event, RawJson, Request,
+    codec::{DecodeLimits, Decoded, Malformed, ServerEvent, decode_events, encode_requests},
     filter::Filter,
     publication::Tags,
     signature,
@@ -118,6 +118,41 @@ fn events_are_written_and_read_as_the_vectors_say() {
         let frame: Value = serde_json::from_str(&upper).expect(name);
         let timestamp = frame["timestamp"].as_str().expect(name);
         assert_eq!(upper, case.upper.replace("<now>", timestamp), "{name}");
+    }
+}
+
+#[derive(Deserialize)]
+struct DeltaCase {
+    name: String,
+    base: String,
+    next: String,
+    frame: Option<String>,
+    applied: Option<String>,
+}
+
+#[test]
+fn deltas_are_made_and_applied_as_the_vectors_say() {
+    for case in cases::<DeltaCase>("deltas.json") {
+        let name = &case.name;
+        let value = |text: &str, time_ms| sample::value("prices:X", "X", time_ms, text);
+        let (base, next) = (value(&case.base, 17), value(&case.next, 250));
+        let delta = Delta::between(&base, &next);
+        assert_eq!(delta.is_some(), case.frame.is_some(), "{name}");
+        let (Some(delta), Some(frame)) = (delta, case.frame) else { continue };
+        let event = Event::Delta(Box::new(delta.clone()));
+        let text = Dialect::Json.encode(&event).expect(name);
+        assert_eq!(std::str::from_utf8(&text).expect(name), frame, "{name}");
+        for dialect in [Dialect::Json, Dialect::MsgPack] {
+            let bytes = dialect.encode(&event).expect(name);
+            let seen = decode_events(dialect.is_binary(), &bytes).expect(name);
+            let ServerEvent::Delta(seen) = &seen[0] else { panic!("{name}: {seen:?}") };
+            if dialect == Dialect::Json {
+                assert_eq!(**seen, delta, "{name}");
+            }
+        }
+        assert!(Dialect::Upper.encode(&event).is_none() && Dialect::Grekko.encode(&event).is_none());
+        let applied = delta.apply(&base.data).expect(name);
+        assert_eq!(applied.as_str(), case.applied.as_ref().unwrap_or(&case.next), "{name}");
     }
 }
 
