@@ -3,7 +3,7 @@
 //! Every message is compressed by itself and ends between two deflate blocks, on a whole byte. So compressed messages put
 //! one behind the other are one valid deflate stream again, in which none refers to another: that is how a packed
 //! frame is made of messages that were compressed once for all connections (`outbox`). What of them a single compression of
-//! the whole batch would save costs 10 to 30 µs for each connection, this costs a copy; `benches/wire` prints both.
+//! the whole batch would save costs 10 to 30 µs for each connection, this costs a copy.
 
 use bytes::{BufMut, Bytes};
 use flate2::{Compress, Compression, FlushCompress, Status};
