@@ -10,6 +10,7 @@ use super::{
     servers::Cluster,
     table::{Findings, Goal, Row, Unit},
 };
+use crate::report::figures;
 
 /// Handshakes in progress at once while the edges are driven as hard as the machine can.
 const AT_ONCE: usize = 64;
@@ -46,11 +47,12 @@ pub(super) fn connects(bench: &Bench, findings: &mut Findings) -> anyhow::Result
         Row::new("connect, authenticate, subscribe, on a core of the edge", median(per_core), Unit::PerS)
             .goal(Goal::AtLeast(10_000.0))
             .note(format!(
-                "connections by CPU time of the edges; {achieved:.0} a second on this machine with clients, Redis and edges on it"
+                "connections by CPU time of the edges; {} a second on this machine with clients, Redis and edges on it",
+                figures::rate(achieved)
             )),
     );
     findings.rows.push(
-        Row::new(format!("p99 of that at {:.0} a second", achieved / 2.0), median(p99), Unit::Us)
+        Row::new(format!("p99 of that at {} a second", figures::rate(achieved / 2.0)), median(p99), Unit::Us)
             .goal(Goal::AtMost(50_000.0))
             .note("half of what the machine achieved; counted from when each was due"),
     );

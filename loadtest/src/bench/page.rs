@@ -47,7 +47,7 @@ fn header(page: &mut Markup, findings: &Findings) {
 
 fn table(page: &mut Markup, rows: &[Row]) {
     page.raw(
-        r#"<h2>Numbers</h2><div class="card scroll"><table><thead><tr><th>What</th><th class="number">Raw loop</th>"#,
+        r#"<h2>Numbers</h2><div class="card scroll"><table><thead><tr><th>What</th><th class="number">Beside</th>"#,
     );
     page.raw(
         r#"<th class="number">Tickwire</th><th class="number">Ratio</th><th class="number">Goal</th><th>Outcome</th>"#,

@@ -17,6 +17,7 @@ use super::{
     servers::Cluster,
     table::{Findings, Row, Unit},
 };
+use crate::report::figures;
 
 /// Messages of one call to the emitter.
 const BATCH: usize = 100;
@@ -52,11 +53,12 @@ pub(super) fn redis(bench: &Bench, findings: &mut Findings) -> anyhow::Result<()
     let (cpu_us, rate) = (median(cpu_us), median(rates));
     let inside = function_us(cluster.redis.address)?;
     findings.rows.push(Row::new("publishes a second on a core of Redis", 1e6 / cpu_us, Unit::PerS).note(format!(
-        "reliable, to two edges, batches of {BATCH}; {rate:.0} a second through one emitter on this machine"
+        "reliable, to two edges, batches of {BATCH}; {} a second through one emitter on this machine",
+        figures::rate(rate)
     )));
     findings.rows.push(
         Row::new("CPU of Redis a publish", cpu_us, Unit::Us)
-            .note(format!("of it {inside:.1} µs inside the Function, by `INFO commandstats`")),
+            .note(format!("the Function takes {inside:.1} µs by `INFO commandstats`, which counts time, not CPU")),
     );
     Ok(())
 }

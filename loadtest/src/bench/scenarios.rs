@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     record::{Measure, RunRecord},
+    report::figures,
     settings::{Scenario, Settings},
     thresholds::delivered_per_s,
 };
@@ -96,7 +97,8 @@ pub(super) fn latency(bench: &Bench, findings: &mut Findings) -> anyhow::Result<
         Row::new("publish to delivery through Redis, 1,000 connections, p99", median(p99), Unit::Us)
             .goal(Goal::AtMost(5_000.0))
             .note(format!(
-                "{note}at a quarter of {deliveries:.0} deliveries a second, where generator and servers together saturate the machine"
+                "{note}at a quarter of {} deliveries a second, where generator and servers together saturate the machine",
+                figures::rate(deliveries)
             )),
     );
     Ok(())

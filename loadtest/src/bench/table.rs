@@ -177,7 +177,7 @@ impl Findings {
     fn write(&self, out: &mut String) -> fmt::Result {
         let Machine { cpus, cpu, kernel, .. } = &self.machine;
         writeln!(out, "\n{} · {cpus} × {cpu} · {kernel} · {} s", moment(self.started_at_ms), self.took_s)?;
-        writeln!(out, "\n{:<62}{:>12}{:>14}{:>8}{:>14}", "", "raw loop", "Tickwire", "ratio", "goal")?;
+        writeln!(out, "\n{:<62}{:>12}{:>14}{:>8}{:>14}", "", "beside", "Tickwire", "ratio", "goal")?;
         for row in &self.rows {
             let floor = row.floor.map_or_else(|| "–".into(), |floor| row.unit.show(floor));
             let ratio = row.ratio().map_or_else(|| "–".into(), |ratio| format!("{ratio:.2}"));

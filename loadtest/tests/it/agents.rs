@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use clap::Parser;
 use tickwire_loadtest::{
     RunRecord, Settings,
-    agents::{AgentError, Agents, Secrets, SharedToken, coordinate, merge, serve},
+    agents::{AgentError, Agents, Layout, Secrets, SharedToken, coordinate, merge, serve, share},
     record::{Distribution, FaultKind, Measure, Second},
 };
 use tokio::{
@@ -13,7 +13,7 @@ use tokio::{
     sync::{Notify, mpsc},
 };
 
-use crate::sample;
+use crate::{cluster::Cluster, sample};
 
 const TOKEN: &str = "a token of some length";
 
@@ -180,4 +180,29 @@ async fn an_agent_works_for_one_coordinator_at_a_time() {
     let error = coordinate(&all, vec![part(1)], |_| {}).await.unwrap_err();
     assert!(error.to_string().ends_with("it is busy with another run"), "{error}");
     first.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_agents_load_one_cluster_and_their_accounts_are_clean_together() {
+    let cluster = Cluster::standalone().await;
+    let whole = cluster.settings("--scenario fanout --connections 21 --duration 1 --rate 20 --workers 1");
+    let mut addresses = Vec::new();
+    for _ in 0..2 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        addresses.push(listener.local_addr().unwrap().to_string());
+        let secrets = Secrets { secret: whole.secret.clone(), token: None, api_key: whole.api_key.clone() };
+        let token = SharedToken::new(TOKEN).unwrap();
+        tokio::spawn(serve(listener, token, secrets, async |settings: Settings, _| {
+            tickwire_loadtest::run(&settings, Vec::new(), |_| {}).await.map_err(|error| error.to_string())
+        }));
+    }
+    let layout = Layout { channels: 1, channels_per_client: 1 };
+    let parts = share(&whole, layout, "agents", addresses.len()).unwrap();
+    let records = coordinate(&agents(&addresses, TOKEN), parts, |_| {}).await.unwrap();
+    let record = merge(records, &addresses).unwrap();
+    assert!(record.totals.is_clean(), "{:?}", record.totals);
+    assert_eq!(record.totals.connects, 21);
+    // Each agent has a channel of its own: every message of it reaches the agent's clients.
+    assert!(record.totals.published > 0 && record.totals.delivered == record.totals.expected, "{:?}", record.totals);
+    assert_eq!(record.distribution(Measure::Delivery).map(|all| all.len()), Some(record.totals.delivered));
 }
