@@ -190,6 +190,7 @@ impl Arm {
         let done = match step.fault {
             Fault::Drain(edge) => self.drain(edge).await,
             Fault::StuckReaders { edge } => self.stuck_readers(edge, step.lasts).await,
+            Fault::TinyRedisBuffers => self.tiny_buffers(step.lasts).await,
             fault => self.break_and_mend(fault, step.lasts).await,
         };
         if let Err(error) = done {
@@ -205,6 +206,13 @@ impl Arm {
         self.fleet.begin(fault).await?;
         sleep(lasts).await;
         self.fleet.end(fault).await
+    }
+
+    async fn tiny_buffers(&self, lasts: Duration) -> anyhow::Result<()> {
+        self.fleet.begin(Fault::TinyRedisBuffers).await?;
+        let burst = probes::burst(&self.fleet, &self.emitter, lasts).await;
+        self.fleet.end(Fault::TinyRedisBuffers).await?;
+        burst
     }
 
     async fn stuck_readers(&self, edge: usize, lasts: Duration) -> anyhow::Result<()> {

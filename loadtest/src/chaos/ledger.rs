@@ -117,6 +117,8 @@ pub(crate) struct LatestLog {
     pub(crate) older_after_reconnect: u64,
     pub(crate) count: u64,
     pub(crate) stays: bool,
+    /// The client moves between connections without saying when, so nobody can say which one brought a value.
+    pub(crate) moves: bool,
     pub(crate) epoch: Option<u64>,
     /// Keys with a value from this connection.
     pub(crate) fresh: BTreeSet<String>,
@@ -142,7 +144,8 @@ impl LatestLog {
         self.count += 1;
         let known = self.values.get(key).copied().unwrap_or(0);
         if number < known {
-            let counter = if self.fresh.contains(key) { &mut self.older } else { &mut self.older_after_reconnect };
+            let counter =
+                if self.fresh.contains(key) && !self.moves { &mut self.older } else { &mut self.older_after_reconnect };
             *counter += 1;
         }
         if !self.fresh.contains(key) {

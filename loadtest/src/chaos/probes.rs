@@ -34,6 +34,8 @@ const PRESENCE_PATIENCE: Duration = Duration::from_secs(12);
 const STUCK_READERS: u64 = 8;
 /// Bytes of a message that they do not read.
 const STUCK_MESSAGE: usize = 16 << 10;
+/// Bytes of a message that no tiny buffer of Redis holds.
+const BURST_MESSAGE: usize = 48 << 10;
 /// What the kernel is asked to hold for a reader that does not read.
 const SMALL_BUFFER: u32 = 4_096;
 /// What an edge's memory may grow by for other reasons while readers are stuck: its allocator's habits, other clients.
@@ -215,6 +217,27 @@ async fn is_closed_as_slow(wire: &mut Wire) -> bool {
         }
     };
     timeout(Duration::from_secs(3), reading).await.unwrap_or(false)
+}
+
+/// Lets a client of each edge follow a channel of messages that are larger than a tiny buffer of Redis: each of them makes it
+/// cut the subscribers.
+pub(crate) async fn burst(fleet: &Fleet, emitter: &Emitter, lasts: Duration) -> anyhow::Result<()> {
+    let name = "session:cburst";
+    let mut readers = tokio::task::JoinSet::new();
+    for edge in &fleet.edges {
+        if let Ok(mut wire) = Wire::connect(edge.port, &token("burst")?).await {
+            subscribe(&mut wire, &[name]).await;
+            readers.spawn(async move { while !matches!(wire.next().await, Came::End(_)) {} });
+        }
+    }
+    let until = Instant::now() + lasts;
+    while Instant::now() < until {
+        let message = Outgoing::new(ChannelName::new(name)?, payload(1, BURST_MESSAGE)?);
+        // What is not published burdens nobody.
+        let _ = timeout(Duration::from_secs(2), emitter.publish(message)).await;
+        sleep(Duration::from_millis(250)).await;
+    }
+    Ok(())
 }
 
 /// A client does not read; a queue forms; an alert is published behind it; the client reads again.
