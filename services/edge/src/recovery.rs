@@ -69,14 +69,18 @@ impl Shard {
             channel.joins = rest;
             return;
         }
-        channel.reads += 1;
+        // What an inbox owes is asked once for each device that waits.
+        let groups = if class == DeliveryClass::Inbox { by_device(rest) } else { vec![rest] };
+        channel.reads += u32::try_from(groups.len()).unwrap_or(u32::MAX);
         channel.set_memory();
         let target = (id, serial, channel.name.clone(), channel.policy.clone());
         drop(hub);
-        if class == DeliveryClass::Inbox {
-            tokio::task::spawn_local(Rc::clone(self).read_inbox(target, rest));
-        } else {
-            tokio::task::spawn_local(Rc::clone(self).read_history(target, rest));
+        for group in groups {
+            if class == DeliveryClass::Inbox {
+                tokio::task::spawn_local(Rc::clone(self).read_inbox(target.clone(), group));
+            } else {
+                tokio::task::spawn_local(Rc::clone(self).read_history(target.clone(), group));
+            }
         }
     }
 
@@ -142,7 +146,8 @@ impl Shard {
         (id, serial, name, policy): (ChannelId, u32, ChannelName, Policy),
         joins: Vec<Join>,
     ) {
-        let owed = self.node.backplane.inbox(&name, &policy).await;
+        let device = joins.first().and_then(|join| join.device.clone());
+        let owed = self.node.backplane.inbox(&name, &policy, device.as_ref()).await;
         let since = joins.iter().filter_map(|join| join.since).min();
         let missed = match since {
             Some(since) => {
@@ -243,6 +248,17 @@ impl Answer {
     fn nothing(recovered: bool) -> Self {
         Self { messages: Vec::new(), recovered }
     }
+}
+
+fn by_device(joins: Vec<Join>) -> Vec<Vec<Join>> {
+    let mut groups: Vec<Vec<Join>> = Vec::new();
+    for join in joins {
+        match groups.iter_mut().find(|group| group[0].device == join.device) {
+            Some(group) => group.push(join),
+            None => groups.push(vec![join]),
+        }
+    }
+    groups
 }
 
 fn critical_positions(messages: &[Arc<Publication>]) -> Vec<Position> {

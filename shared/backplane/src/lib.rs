@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tickwire_protocol::{
-    ChannelName, Position, Priority, Publication, RawJson, UserId, namespace::Policy, publication::Tags,
+    ChannelName, DeviceId, Position, Priority, Publication, RawJson, UserId, namespace::Policy, publication::Tags,
 };
 
 mod alerts;
@@ -69,6 +69,8 @@ pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(300);
 pub const INBOX_ORDINARY_MAX: usize = 100;
 /// Critical messages an inbox holds unacknowledged before it refuses more ([`BackplaneError::InboxFull`]).
 pub const INBOX_CRITICAL_MAX: usize = 10_000;
+/// Devices of a user with a read cursor of their own.
+pub const DEVICES_MAX: usize = 32;
 /// Bytes of a user's notification preferences, as JSON.
 pub const PREFERENCES_BYTES_MAX: usize = 16 * 1024;
 /// Keys a `latest` channel holds before it refuses new ones ([`BackplaneError::TooManyKeys`]).
@@ -172,6 +174,10 @@ pub enum Signal {
     Top { channel: ChannelName, position: Position },
     /// Someone came or went in a subscribed channel whose namespace tracks presence.
     Presence { channel: ChannelName, joined: bool, user: UserId },
+    /// Of an inbox: these critical messages are settled, or the user has read up to these ordinary ones.
+    Acknowledged { channel: ChannelName, positions: Vec<Position> },
+    /// Of an inbox: its user's preferences changed to these. Best effort.
+    Preferences { channel: ChannelName, preferences: RawJson },
     /// A message for every node.
     Control(Control),
     /// This subscriber's queue overflowed; signals were dropped. Ask every channel's top.
@@ -326,11 +332,24 @@ pub trait Backplane: Send + Sync + 'static {
     /// Current values of a `latest` channel.
     async fn snapshot(&self, channel: &ChannelName, policy: &Policy) -> Result<Snapshot, BackplaneError>;
 
-    /// What an inbox owes.
-    async fn inbox(&self, channel: &ChannelName, policy: &Policy) -> Result<InboxState, BackplaneError>;
+    /// What an inbox owes; to `device`, where one is named: each has a read cursor of its own, which is never behind the
+    /// user's.
+    async fn inbox(
+        &self,
+        channel: &ChannelName,
+        policy: &Policy,
+        device: Option<&DeviceId>,
+    ) -> Result<InboxState, BackplaneError>;
 
-    /// Moves the read cursor up to the greatest position that names an ordinary message (never back), and settles each critical message named.
-    async fn acknowledge(&self, channel: &ChannelName, positions: &[Position]) -> Result<(), BackplaneError>;
+    /// Moves the read cursor, the user's or that of `device`, up to the greatest position that names an ordinary message
+    /// (never back), and settles each critical message named, for the user on all devices. What is over for all devices is
+    /// told by [`Signal::Acknowledged`]. At [`DEVICES_MAX`] devices the cursor that was moved longest ago is forgotten.
+    async fn acknowledge(
+        &self,
+        channel: &ChannelName,
+        device: Option<&DeviceId>,
+        positions: &[Position],
+    ) -> Result<(), BackplaneError>;
 
     /// Counts an inbox's critical messages as written to one connection.
     async fn delivered(&self, channel: &ChannelName, positions: &[Position]) -> Result<(), BackplaneError>;
@@ -351,7 +370,7 @@ pub trait Backplane: Send + Sync + 'static {
     async fn owner(&self, channel: &ChannelName) -> Result<Option<UserId>, BackplaneError>;
 
     /// A user's notification preferences (a JSON object, `{}` at first); with `merge`, its top-level fields are replaced
-    /// first (`null` removes one).
+    /// first (`null` removes one), and [`Signal::Preferences`] tells the user's devices.
     async fn preferences(&self, user: &UserId, merge: Option<&RawJson>) -> Result<RawJson, BackplaneError>;
 
     /// Sends to every node, and keeps it while [`Control::sticky_until_ms`] says so.

@@ -14,7 +14,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tickwire_protocol::{ChannelName, DeliveryClass, Position, RawJson, UserId, namespace::Policy, time::now_ms};
+use tickwire_protocol::{
+    ChannelName, DeliveryClass, DeviceId, Position, RawJson, UserId, namespace::Policy, time::now_ms,
+};
 
 use crate::{
     Alert, AlertId, Backplane, BackplaneError, Control, ControlsMark, Count, DueAlert, DueAlerts, Escalation, FanIn,
@@ -37,6 +39,7 @@ use alerts::Alerts;
 use channel::Channel;
 use cluster::{Controls, Nodes};
 pub use faults::{Faults, Operation};
+use inbox::Settled;
 use presence::PresenceTable;
 
 /// Channels held at once. At the bound a new one is refused with [`BackplaneError::Full`].
@@ -293,16 +296,30 @@ impl Backplane for MemoryBackplane {
         self.with_channel(&mut self.shard(channel), channel, policy, |state| state.snapshot(now_ms()))
     }
 
-    async fn inbox(&self, channel: &ChannelName, policy: &Policy) -> Result<InboxState, BackplaneError> {
+    async fn inbox(
+        &self,
+        channel: &ChannelName,
+        policy: &Policy,
+        device: Option<&DeviceId>,
+    ) -> Result<InboxState, BackplaneError> {
         self.faults.check_on(Operation::Inbox, channel)?;
-        self.with_channel(&mut self.shard(channel), channel, policy, |state| state.inbox(now_ms()))
+        self.with_channel(&mut self.shard(channel), channel, policy, |state| state.inbox(device, now_ms()))
     }
 
-    async fn acknowledge(&self, channel: &ChannelName, positions: &[Position]) -> Result<(), BackplaneError> {
+    async fn acknowledge(
+        &self,
+        channel: &ChannelName,
+        device: Option<&DeviceId>,
+        positions: &[Position],
+    ) -> Result<(), BackplaneError> {
         self.faults.check_on(Operation::Acknowledge, channel)?;
         if let Some(state) = self.shard(channel).channels.get_mut(channel.as_str()) {
-            let settled = state.acknowledge(positions);
+            let Settled { settled, told } = state.acknowledge(device, positions);
             lock(&self.alerts).acknowledge(channel, &settled, now_ms());
+            if !told.is_empty() {
+                let signal = Signal::Acknowledged { channel: channel.clone(), positions: told };
+                self.fan_in.deliver(channel.as_str(), &signal);
+            }
         }
         Ok(())
     }
@@ -344,6 +361,10 @@ impl Backplane for MemoryBackplane {
         }
         let merged = preferences::merge(current, changes)?;
         users.insert(user.clone(), merged.clone());
+        if let Ok(channel) = ChannelName::new(&format!("user:{user}")) {
+            let signal = Signal::Preferences { channel: channel.clone(), preferences: merged.clone() };
+            self.fan_in.deliver(channel.as_str(), &signal);
+        }
         Ok(merged)
     }
 

@@ -28,7 +28,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tickwire_protocol::{ChannelName, Position, RawJson, UserId, namespace::Policy};
+use tickwire_protocol::{ChannelName, DeviceId, Position, RawJson, UserId, namespace::Policy};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -164,12 +164,22 @@ impl Backplane for RedisBackplane {
         self.core.snapshot(channel, policy).await
     }
 
-    async fn inbox(&self, channel: &ChannelName, policy: &Policy) -> Result<InboxState, BackplaneError> {
-        self.core.inbox(channel, policy).await
+    async fn inbox(
+        &self,
+        channel: &ChannelName,
+        policy: &Policy,
+        device: Option<&DeviceId>,
+    ) -> Result<InboxState, BackplaneError> {
+        self.core.inbox(channel, policy, device).await
     }
 
-    async fn acknowledge(&self, channel: &ChannelName, positions: &[Position]) -> Result<(), BackplaneError> {
-        self.core.acknowledge(channel, positions).await
+    async fn acknowledge(
+        &self,
+        channel: &ChannelName,
+        device: Option<&DeviceId>,
+        positions: &[Position],
+    ) -> Result<(), BackplaneError> {
+        self.core.acknowledge(channel, device, positions).await
     }
 
     async fn delivered(&self, channel: &ChannelName, positions: &[Position]) -> Result<(), BackplaneError> {

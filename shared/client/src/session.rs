@@ -297,7 +297,7 @@ impl Session {
     /// Sends the token, where it did not come with the upgrade.
     fn introduce(&mut self, line: Line) {
         if self.options.token_placement == TokenPlacement::Frame {
-            let command = Command::Connect { token: self.token.clone(), resume: self.resume.clone() };
+            let command = Command::Connect { token: self.token.clone(), resume: self.resume.clone(), device: None };
             let id = Some(self.take_id());
             self.effects.push(Effect::Send(line, vec![Request { id, command }]));
         }

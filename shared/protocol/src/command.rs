@@ -1,6 +1,6 @@
 //! What a client asks for, whatever its dialect.
 
-use crate::{ChannelName, Position, RawJson, channel::InvalidChannel};
+use crate::{ChannelName, DeviceId, Position, RawJson, channel::InvalidChannel};
 
 /// A command with the id its reply carries.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,8 @@ pub enum Command {
         token: Option<String>,
         /// What the last `connected` gave.
         resume: Option<String>,
+        /// Which of the user's devices this is: it then has a read cursor of its own in the inbox.
+        device: Option<DeviceId>,
     },
     /// Subscribe to each entry.
     Subscribe {

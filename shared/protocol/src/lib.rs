@@ -38,4 +38,4 @@ pub use event::Event;
 pub use position::Position;
 pub use publication::Publication;
 pub use raw::RawJson;
-pub use user::UserId;
+pub use user::{DeviceId, UserId};

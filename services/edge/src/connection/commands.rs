@@ -79,6 +79,11 @@ impl Shard {
                 }
                 self.reply(id, &event);
             }
+            Effect::Device(device) => {
+                if let Some(connection) = self.hub.borrow_mut().connection(id) {
+                    connection.state.device = Some(device);
+                }
+            }
             Effect::Subscribe { wanted, owner_only: false } => self.join(id, *wanted),
             Effect::Subscribe { wanted, owner_only: true } => {
                 self.spawn_for(id, Rc::clone(self).join_if_owner(id, *wanted));
@@ -289,9 +294,9 @@ impl Shard {
                 });
                 (Some(channel), answer)
             }
-            Ask::Ack { channel, positions } => {
+            Ask::Ack { channel, device, positions } => {
                 let position = positions.iter().max().copied().unwrap_or(Position::new(0, 0));
-                let answer = backplane.acknowledge(&channel, &positions).await;
+                let answer = backplane.acknowledge(&channel, device.as_ref(), &positions).await;
                 let answer = answer.map(|()| Event::Acked { id: request, channel: channel.clone(), position });
                 (Some(channel), answer)
             }

@@ -2,11 +2,12 @@
 
 use std::{rc::Rc, sync::Arc, time::Instant};
 
+use serde::Deserialize;
 use smallvec::SmallVec;
 use tickwire_auth::{Decision, Identity, may_publish, may_read};
 use tickwire_backplane::{HistoryQuery, Publish};
 use tickwire_protocol::{
-    ChannelName, Command, DeliveryClass, ErrorCode, Event, Position, RawJson, Request, SubscriptionRequest,
+    ChannelName, Command, DeliveryClass, DeviceId, ErrorCode, Event, Position, RawJson, Request, SubscriptionRequest,
     codec::{DecodeLimits, Malformed},
     command::BadChannel,
     dialect::Dialect,
@@ -47,6 +48,8 @@ pub(crate) struct Subscription {
 pub(crate) struct State {
     pub(crate) identity: Option<Rc<Identity>>,
     pub(crate) subscriptions: Vec<Subscription>,
+    /// Which of its user's devices it is, where it said so: whose read cursor it moves.
+    pub(crate) device: Option<DeviceId>,
     /// It offered a `tickwire.v1` subprotocol.
     pub(crate) offered: bool,
     dialect: Option<Dialect>,
@@ -81,6 +84,8 @@ pub(crate) struct Wanted {
     pub(crate) policy: Policy,
     pub(crate) since: Option<Position>,
     pub(crate) options: Option<Box<Options>>,
+    /// From its `params`.
+    pub(crate) device: Option<DeviceId>,
 }
 
 /// What follows from a command.
@@ -88,6 +93,8 @@ pub(crate) struct Wanted {
 pub(crate) enum Effect {
     /// Say this.
     Reply(Event),
+    /// Remember which device it is.
+    Device(DeviceId),
     /// Check the token, then authenticate.
     Verify { id: Option<i64>, token: String, refresh: bool },
     /// Join; if `owner_only`, only the channel's recorded owner may.
@@ -104,7 +111,7 @@ pub(crate) enum Ask {
     Publish(Box<Publish>),
     History { channel: ChannelName, policy: Policy, query: HistoryQuery },
     Presence { channel: ChannelName },
-    Ack { channel: ChannelName, positions: Vec<Position> },
+    Ack { channel: ChannelName, device: Option<DeviceId>, positions: Vec<Position> },
     Preferences { set: Option<RawJson> },
 }
 
@@ -128,6 +135,7 @@ impl State {
         Self {
             identity: identity.map(Rc::new),
             subscriptions: Vec::new(),
+            device: None,
             offered,
             dialect,
             area,
@@ -173,7 +181,10 @@ impl State {
             Command::Ping => effects.push(Effect::Reply(Event::Pong { id, time_ms: context.now_ms })),
             Command::Heartbeat => effects.push(Effect::Reply(Event::Heartbeat { time_ms: context.now_ms })),
             // `resume` needs no answer: positions say where a client stands.
-            Command::Connect { token, .. } => effects.push(self.on_connect(id, token)),
+            Command::Connect { token, device, .. } => {
+                effects.extend(device.map(Effect::Device));
+                effects.push(self.on_connect(id, token));
+            }
             command => match &self.identity {
                 Some(identity) => self.on_command(id, command, identity, context, is_subscribed, &mut effects),
                 None => effects.push(refuse(id, ErrorCode::Unauthenticated, "send `connect` with a token first", None)),
@@ -335,7 +346,11 @@ impl State {
             Decision::IfOwner => true,
             Decision::Deny => return not_allowed(id, &channel),
         };
-        let wanted = Wanted { id, policy: policy.clone(), since: request.since, options, channel };
+        let device = match request.params.as_ref().map(device).transpose() {
+            Ok(device) => device.flatten(),
+            Err(text) => return refuse(id, ErrorCode::BadRequest, &text, name),
+        };
+        let wanted = Wanted { id, policy: policy.clone(), since: request.since, options, device, channel };
         Effect::Subscribe { wanted: Box::new(wanted), owner_only }
     }
 
@@ -391,8 +406,18 @@ impl State {
         if policy.class != DeliveryClass::Inbox {
             return refuse(id, ErrorCode::BadRequest, "only an inbox is acknowledged", Some(channel.as_str()));
         }
-        ask(id, Ask::Ack { channel, positions }, owner_only)
+        let device = self.device.clone();
+        ask(id, Ask::Ack { channel, device, positions }, owner_only)
     }
+}
+
+/// The device that a subscription's `params` name.
+fn device(params: &RawJson) -> Result<Option<DeviceId>, String> {
+    #[derive(Deserialize)]
+    struct Params {
+        device: Option<DeviceId>,
+    }
+    params.to::<Params>().map(|params| params.device).map_err(|error| format!("params: {error}"))
 }
 
 /// Compiles what stands beside the channel's name.

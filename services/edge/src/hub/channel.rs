@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use slab::Slab;
-use tickwire_protocol::{ChannelName, Position, Publication, namespace::Policy};
+use tickwire_protocol::{ChannelName, DeviceId, Position, Publication, namespace::Policy};
 
 use super::{
     delta::Sent,
@@ -43,6 +43,8 @@ pub(crate) struct Join {
     pub(crate) id: Option<i64>,
     pub(crate) since: Option<Position>,
     pub(crate) options: Option<Box<Options>>,
+    /// Whose read cursor counts.
+    pub(crate) device: Option<DeviceId>,
 }
 
 /// See the module.

@@ -63,6 +63,13 @@ impl Shard {
                         self.send_event(&mut hub, id, &Event::Presence { channel, joined, user }, None);
                     }
                 }
+                Signal::Acknowledged { channel, positions } => self.on_acknowledged(&channel, positions),
+                Signal::Preferences { channel, preferences } => {
+                    let mut hub = self.hub.borrow_mut();
+                    if let Some(&id) = hub.by_name.get(&channel) {
+                        self.send_event(&mut hub, id, &Event::Preferences { id: None, preferences }, None);
+                    }
+                }
                 // The node hears these on a queue of its own, which messages cannot fill.
                 Signal::Control(_) => {}
                 Signal::Lagged => self.on_lagged(),
@@ -74,6 +81,15 @@ impl Shard {
         }
         begun = self.flush_pausing(begun).await;
         self.note_pause(begun);
+    }
+
+    /// Tells the user's other devices what is over, so that no toast stays anywhere. The one that said so hears it, too.
+    fn on_acknowledged(&self, name: &ChannelName, positions: Vec<Position>) {
+        let mut hub = self.hub.borrow_mut();
+        let Some(&id) = hub.by_name.get(name) else { return };
+        for position in positions {
+            self.send_event(&mut hub, id, &Event::Acked { id: None, channel: name.clone(), position }, None);
+        }
     }
 
     fn on_publication(self: &Rc<Self>, publication: &Arc<Publication>) {

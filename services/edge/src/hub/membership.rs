@@ -49,9 +49,13 @@ impl Shard {
             return;
         }
         connection.state.subscriptions.push(Subscription { channel, serial, slot: None });
-        let Wanted { id: request, since, options, .. } = wanted;
+        let Wanted { id: request, since, options, device, .. } = wanted;
+        if device.is_some() {
+            connection.state.device = device;
+        }
+        let device = connection.state.device.clone();
         let entry = &mut hub.channels[channel.0 as usize];
-        entry.joins.push(Join { connection: id, serial, id: request, since, options });
+        entry.joins.push(Join { connection: id, serial, id: request, since, options, device });
         entry.idle_since_ms = None;
         let is_live = entry.stream.status == Status::Live;
         drop(hub);

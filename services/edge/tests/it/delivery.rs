@@ -228,6 +228,46 @@ async fn an_inbox_gives_what_it_owes_until_it_is_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledgement_is_told_to_the_users_other_devices() {
+    let node = Node::start();
+    let (mut phone, mut desk) = (node.client("7").await, node.client("7").await);
+    for client in [&mut phone, &mut desk] {
+        client.subscribe(json!("user:7")).await;
+    }
+    let mut alert = node.message("user:7", &json!({"n": 1}));
+    alert.priority = tickwire_protocol::Priority::Critical;
+    let position = tickwire_backplane::Backplane::publish(&*node.backplane, alert).await.unwrap().position.unwrap();
+    assert_eq!(desk.next_of("message").await["position"], position.to_string());
+    phone.ask(json!({"type": "ack", "channel": "user:7", "position": position.to_string()})).await;
+    let told = desk.next_of("acked").await;
+    assert_eq!((&told["position"], told.get("id")), (&json!(position.to_string()), None));
+    phone.ask(json!({"type": "preferences", "set": {"sound": false}})).await;
+    assert_eq!(desk.next_of("preferences").await["preferences"], json!({"sound": false}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_device_reads_its_inbox_for_itself() {
+    let node = Node::start();
+    for n in 0..3 {
+        node.publish("user:7", json!({ "n": n })).await;
+    }
+    let of_device = |device: &str| json!({"channel": "user:7", "params": {"device": device}});
+    let mut phone = node.client("7").await;
+    let owed = phone.subscribe(of_device("phone")).await;
+    assert_eq!(recovered_numbers(&owed), [0, 1, 2]);
+    let read = owed["messages"][1]["position"].clone();
+    phone.ask(json!({"type": "ack", "channel": "user:7", "position": read})).await;
+    assert_eq!(recovered_numbers(&node.client("7").await.subscribe(of_device("phone")).await), [2]);
+    assert_eq!(recovered_numbers(&node.client("7").await.subscribe(of_device("desk")).await), [0, 1, 2]);
+    let mut named = node.client("7").await;
+    named.ask(json!({"type": "connect", "token": token("7"), "device": "phone"})).await;
+    assert_eq!(recovered_numbers(&named.subscribe(json!("user:7")).await), [2]);
+    let subscribe = json!({"type": "subscribe", "channels": [of_device("a b")]});
+    let wrong = node.client("7").await.ask(subscribe).await;
+    assert_eq!(wrong["code"], "bad_request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn leaving_a_channel_ends_its_messages() {
     let node = Node::start();
     let mut client = node.client("7").await;

@@ -148,11 +148,11 @@ async fn an_alert_acknowledged_in_time_is_not_posted() {
     let receiver = Receiver::start(&[]).await;
     let rig = Rig::with(receiver.config()).await;
     let (_, position) = notify(&rig, 1_000).await;
-    rig.backplane.acknowledge(&channel("user:7"), &[position]).await.unwrap();
+    rig.backplane.acknowledge(&channel("user:7"), None, &[position]).await.unwrap();
     let (witness, position) = notify(&rig, 1_001).await;
     until("the witness is posted", async || !receiver.calls().is_empty()).await;
     assert_eq!(receiver.keys(), [witness]);
-    rig.backplane.acknowledge(&channel("user:7"), &[position]).await.unwrap();
+    rig.backplane.acknowledge(&channel("user:7"), None, &[position]).await.unwrap();
     until("nothing is unacknowledged", async || {
         metric(&rig, "tickwire_emitter_oldest_unacknowledged_alert_age_seconds").await == 0.0
     })

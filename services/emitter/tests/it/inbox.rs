@@ -33,7 +33,7 @@ async fn an_alert_goes_from_queued_to_acknowledged() {
     rig.backplane.delivered(&channel("user:7"), &[position]).await.unwrap();
     let delivered = rig.ask(&path).await;
     assert_eq!((&delivered.body["status"], &delivered.body["deliveredTo"]), (&json!("delivered"), &json!(1)));
-    rig.backplane.acknowledge(&channel("user:7"), &[position]).await.unwrap();
+    rig.backplane.acknowledge(&channel("user:7"), None, &[position]).await.unwrap();
     let acknowledged = rig.ask(&path).await;
     assert_eq!(acknowledged.body["status"], "acknowledged");
     assert!(acknowledged.body["acknowledgedAt"].is_u64());

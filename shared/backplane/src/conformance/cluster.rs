@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tickwire_protocol::{ChannelName, UserId, time::now_ms};
+use tickwire_protocol::{ChannelName, UserId, namespace::Policy, time::now_ms};
 
 use super::{Nodes, channel, eventually, json, next, reliable, unique, user};
 use crate::{
@@ -235,4 +235,18 @@ pub async fn preferences_are_bounded_objects(nodes: &Nodes) {
         assert!(matches!(refused, Err(BackplaneError::InvalidPreferences)), "{refused:?}");
     }
     assert_eq!(nodes.two.preferences(&user, None).await.expect("preferences").as_str(), r#"{"a":1}"#);
+}
+
+/// Devices that are connected need not ask.
+pub async fn new_preferences_are_told_to_the_users_inbox(nodes: &Nodes) {
+    let user = user();
+    let inbox = ChannelName::new(&format!("user:{user}")).expect("a channel's name");
+    let mut subscriber = nodes.two.subscriber(64);
+    nodes.two.subscribe(subscriber.id, &[(inbox.clone(), Policy::inbox())]).await.expect("subscribed");
+    nodes.one.preferences(&user, Some(&json(r#"{"sound":false}"#))).await.expect("merged");
+    let told = next(&mut subscriber, |signal| match signal {
+        Signal::Preferences { channel, preferences } if channel == inbox => Some(preferences),
+        _ => None,
+    });
+    assert_eq!(told.await.as_str(), r#"{"sound":false}"#);
 }

@@ -131,7 +131,7 @@ pub async fn an_escalated_alert_is_not_due_again_and_can_still_be_acknowledged(n
         assert_eq!(escalated.status, AlertStatus::Escalated);
         assert_eq!(escalated.escalated_at_ms.is_some(), outcome == Escalation::Done);
         assert_eq!(escalated.attempts, held.attempt);
-        nodes.one.acknowledge(&channel, &[position]).await.expect("acknowledged");
+        nodes.one.acknowledge(&channel, None, &[position]).await.expect("acknowledged");
         assert_eq!(state(nodes, &id).await.status, AlertStatus::Acknowledged);
     }
 }
@@ -140,12 +140,12 @@ pub async fn an_escalated_alert_is_not_due_again_and_can_still_be_acknowledged(n
 pub async fn an_acknowledged_alert_is_not_due(nodes: &Nodes) {
     let (user, channel) = inbox();
     let (_, position) = alert(&nodes.one, &user, critical(&channel), AT_ONCE).await;
-    nodes.one.acknowledge(&channel, &[position]).await.expect("acknowledged");
+    nodes.one.acknowledge(&channel, None, &[position]).await.expect("acknowledged");
     assert_nothing_due(nodes, &user, &channel).await;
     let (id, position) = alert(&nodes.one, &user, critical(&channel), AT_ONCE).await;
     let held = claim_one(&nodes.one, &user, LONG).await;
     assert_eq!(held.id, id);
-    nodes.two.acknowledge(&channel, &[position]).await.expect("acknowledged");
+    nodes.two.acknowledge(&channel, None, &[position]).await.expect("acknowledged");
     nodes.one.escalated(&held, Escalation::Again(Duration::ZERO)).await.expect("answered");
     assert_nothing_due(nodes, &user, &channel).await;
 }
@@ -167,7 +167,7 @@ pub async fn the_age_of_the_oldest_unacknowledged_critical_message_is_known(node
     tokio::time::sleep(Duration::from_millis(20)).await;
     let before = age().await.expect("an unacknowledged message");
     assert!(before >= Duration::from_millis(10) && before < LONG, "{before:?}");
-    nodes.one.acknowledge(&channel, &[position]).await.expect("acknowledged");
+    nodes.one.acknowledge(&channel, None, &[position]).await.expect("acknowledged");
     let others = age().await;
     assert!(others.is_none_or(|age| age < LONG), "{others:?}");
 }

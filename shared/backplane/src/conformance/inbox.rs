@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use tickwire_protocol::{ChannelName, Position, Priority, UserId, namespace::Policy, time::now_ms};
+use tickwire_protocol::{ChannelName, DeviceId, Position, Priority, UserId, namespace::Policy, time::now_ms};
 
-use super::{Nodes, eventually, number, offsets, publish_numbers, publish_one, user};
-use crate::{AlertId, AlertSpec, AlertStatus, BackplaneError, INBOX_CRITICAL_MAX, Publish};
+use super::{Nodes, eventually, next, number, offsets, publish_numbers, publish_one, user};
+use crate::{AlertId, AlertSpec, AlertStatus, BackplaneError, DEVICES_MAX, INBOX_CRITICAL_MAX, Publish, Signal};
 
 pub(super) fn inbox() -> (UserId, ChannelName) {
     let user = user();
@@ -22,7 +22,7 @@ pub(super) fn critical(channel: &ChannelName) -> Publish {
 }
 
 async fn owed(nodes: &Nodes, channel: &ChannelName) -> Vec<u64> {
-    offsets(&nodes.two.inbox(channel, &Policy::inbox()).await.expect("inbox").owed)
+    offsets(&nodes.two.inbox(channel, &Policy::inbox(), None).await.expect("inbox").owed)
 }
 
 /// 150 ordinary and 5 critical ones, for a user who was away: the newest 100 and the 5, in order. The critical ones stand
@@ -34,7 +34,7 @@ pub async fn the_newest_hundred_ordinary_and_every_critical_message_are_owed(nod
         publish_one(&nodes.one, Publish { policy: policy.clone(), ..critical(&channel) }).await;
     }
     publish_numbers(&nodes.one, &channel, &policy, 150).await;
-    let state = nodes.two.inbox(&channel, &policy).await.expect("inbox");
+    let state = nodes.two.inbox(&channel, &policy, None).await.expect("inbox");
     assert_eq!(offsets(&state.owed), (1..=5).chain(56..=155).collect::<Vec<_>>());
     assert_eq!(state.top.offset, 155);
     assert_eq!(state.cursor, None);
@@ -44,11 +44,11 @@ pub async fn the_newest_hundred_ordinary_and_every_critical_message_are_owed(nod
 pub async fn the_cursor_never_moves_back(nodes: &Nodes) {
     let (_, channel) = inbox();
     let positions = publish_numbers(&nodes.one, &channel, &Policy::inbox(), 6).await;
-    nodes.one.acknowledge(&channel, &[positions[1], positions[3], positions[2]]).await.expect("acknowledged");
+    nodes.one.acknowledge(&channel, None, &[positions[1], positions[3], positions[2]]).await.expect("acknowledged");
     assert_eq!(owed(nodes, &channel).await, [5, 6]);
-    nodes.two.acknowledge(&channel, &[positions[0]]).await.expect("acknowledged");
+    nodes.two.acknowledge(&channel, None, &[positions[0]]).await.expect("acknowledged");
     assert_eq!(owed(nodes, &channel).await, [5, 6]);
-    let state = nodes.two.inbox(&channel, &Policy::inbox()).await.expect("inbox");
+    let state = nodes.two.inbox(&channel, &Policy::inbox(), None).await.expect("inbox");
     assert_eq!(state.cursor, Some(positions[3]));
 }
 
@@ -60,12 +60,12 @@ pub async fn a_critical_message_waits_until_it_is_acknowledged(nodes: &Nodes) {
     {
         positions.push(publish_one(&nodes.one, publish).await);
     }
-    nodes.one.acknowledge(&channel, &[positions[4]]).await.expect("acknowledged");
+    nodes.one.acknowledge(&channel, None, &[positions[4]]).await.expect("acknowledged");
     assert_eq!(owed(nodes, &channel).await, [1, 3, 4]);
-    nodes.one.acknowledge(&channel, &[positions[3]]).await.expect("acknowledged");
+    nodes.one.acknowledge(&channel, None, &[positions[3]]).await.expect("acknowledged");
     assert_eq!(owed(nodes, &channel).await, [1, 3]);
     assert_eq!(owed(nodes, &channel).await, [1, 3], "asking does not settle");
-    nodes.one.acknowledge(&channel, &[positions[0], positions[2]]).await.expect("acknowledged");
+    nodes.one.acknowledge(&channel, None, &[positions[0], positions[2]]).await.expect("acknowledged");
     assert!(owed(nodes, &channel).await.is_empty());
 }
 
@@ -75,7 +75,7 @@ pub async fn acknowledging_a_critical_message_twice_leaves_the_cursor(nodes: &No
     publish_one(&nodes.one, ordinary(&channel)).await;
     let position = publish_one(&nodes.one, critical(&channel)).await;
     for _ in 0..2 {
-        nodes.one.acknowledge(&channel, &[position]).await.expect("acknowledged");
+        nodes.one.acknowledge(&channel, None, &[position]).await.expect("acknowledged");
         assert_eq!(owed(nodes, &channel).await, [1]);
     }
 }
@@ -85,7 +85,7 @@ pub async fn acknowledging_the_future_does_nothing(nodes: &Nodes) {
     let (_, channel) = inbox();
     let position = publish_one(&nodes.one, ordinary(&channel)).await;
     let future = [Position::new(position.epoch, 50), Position::new(position.epoch + 1_000_000_000, 1)];
-    nodes.one.acknowledge(&channel, &future).await.expect("answered");
+    nodes.one.acknowledge(&channel, None, &future).await.expect("answered");
     publish_one(&nodes.one, ordinary(&channel)).await;
     assert_eq!(owed(nodes, &channel).await, [1, 2]);
 }
@@ -110,7 +110,7 @@ pub async fn too_many_critical_messages_are_refused(nodes: &Nodes) {
     let refused = nodes.one.publish(critical(&channel)).await;
     assert!(matches!(refused, Err(BackplaneError::InboxFull)), "{refused:?}");
     publish_one(&nodes.one, ordinary(&channel)).await;
-    nodes.one.acknowledge(&channel, &[first.expect("a position")]).await.expect("acknowledged");
+    nodes.one.acknowledge(&channel, None, &[first.expect("a position")]).await.expect("acknowledged");
     publish_one(&nodes.one, critical(&channel)).await;
 }
 
@@ -128,11 +128,11 @@ pub async fn an_alert_is_queued_delivered_acknowledged(nodes: &Nodes) {
     let delivered = state().await;
     assert_eq!((delivered.status, delivered.delivered_to), (AlertStatus::Delivered, 2));
     assert_eq!(delivered.acknowledged_at_ms, None);
-    nodes.one.acknowledge(&channel, &[position]).await.expect("acknowledged");
+    nodes.one.acknowledge(&channel, None, &[position]).await.expect("acknowledged");
     let settled = state().await;
     assert_eq!((settled.status, settled.delivered_to), (AlertStatus::Acknowledged, 2));
     assert!(settled.acknowledged_at_ms.is_some_and(|at| at.abs_diff(now_ms()) < 3_600_000));
-    nodes.one.acknowledge(&channel, &[position]).await.expect("acknowledged");
+    nodes.one.acknowledge(&channel, None, &[position]).await.expect("acknowledged");
     assert_eq!(state().await.acknowledged_at_ms, settled.acknowledged_at_ms, "the first time counts");
 }
 
@@ -145,7 +145,7 @@ pub async fn an_alert_escalates_at_its_deadline(nodes: &Nodes) {
     nodes.one.delivered(&channel, &[position]).await.expect("counted");
     let status = || async { nodes.two.alert(&id).await.expect("an answer").expect("a known alert").status };
     eventually("the alert escalates", || async { status().await == AlertStatus::Escalated }).await;
-    nodes.one.acknowledge(&channel, &[position]).await.expect("acknowledged");
+    nodes.one.acknowledge(&channel, None, &[position]).await.expect("acknowledged");
     assert_eq!(status().await, AlertStatus::Acknowledged);
 }
 
@@ -156,7 +156,7 @@ pub async fn an_ordinary_alert_is_acknowledged_by_the_cursor(nodes: &Nodes) {
     let spec = AlertSpec { id: id.clone(), escalate_after: None };
     publish_one(&nodes.one, Publish { alert: Some(spec), ..ordinary(&channel) }).await;
     let later = publish_one(&nodes.one, ordinary(&channel)).await;
-    nodes.one.acknowledge(&channel, &[later]).await.expect("acknowledged");
+    nodes.one.acknowledge(&channel, None, &[later]).await.expect("acknowledged");
     let alert = nodes.two.alert(&id).await.expect("an answer").expect("a known alert");
     assert_eq!(alert.status, AlertStatus::Acknowledged);
 }
@@ -165,4 +165,67 @@ pub async fn an_ordinary_alert_is_acknowledged_by_the_cursor(nodes: &Nodes) {
 pub async fn an_unknown_alert_is_none(nodes: &Nodes) {
     let id = AlertId::generate(&user());
     assert_eq!(nodes.one.alert(&id).await.expect("an answer"), None);
+}
+
+fn device(name: &str) -> DeviceId {
+    DeviceId::new(name).expect("a device")
+}
+
+async fn owed_to(nodes: &Nodes, channel: &ChannelName, device: &DeviceId) -> Vec<u64> {
+    offsets(&nodes.two.inbox(channel, &Policy::inbox(), Some(device)).await.expect("inbox").owed)
+}
+
+/// What one device has read, the others still get; what the user has read, or settled, none gets.
+pub async fn a_device_reads_for_itself_and_never_behind_its_user(nodes: &Nodes) {
+    let (_, channel) = inbox();
+    let (phone, desk) = (device("phone"), device("desk"));
+    let positions = publish_numbers(&nodes.one, &channel, &Policy::inbox(), 5).await;
+    let alert = publish_one(&nodes.one, critical(&channel)).await;
+    nodes.one.acknowledge(&channel, Some(&phone), &[positions[3]]).await.expect("acknowledged");
+    assert_eq!(owed_to(nodes, &channel, &phone).await, [5, 6]);
+    assert_eq!(owed_to(nodes, &channel, &desk).await, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(owed(nodes, &channel).await, [1, 2, 3, 4, 5, 6]);
+    nodes.two.acknowledge(&channel, Some(&phone), &[positions[0]]).await.expect("acknowledged");
+    assert_eq!(owed_to(nodes, &channel, &phone).await, [5, 6], "a cursor never moves back");
+    nodes.one.acknowledge(&channel, Some(&desk), &[alert]).await.expect("acknowledged");
+    assert_eq!(owed_to(nodes, &channel, &phone).await, [5], "a critical message is settled for all devices");
+    nodes.one.acknowledge(&channel, None, &[positions[4]]).await.expect("acknowledged");
+    for device in [&phone, &desk] {
+        assert!(owed_to(nodes, &channel, device).await.is_empty(), "what the user has read is read everywhere");
+    }
+}
+
+/// A bound that a program with a new name for each start cannot break.
+pub async fn the_device_that_read_longest_ago_is_forgotten(nodes: &Nodes) {
+    let (_, channel) = inbox();
+    let positions = publish_numbers(&nodes.one, &channel, &Policy::inbox(), 2).await;
+    let devices: Vec<_> = (0..=DEVICES_MAX).map(|number| device(&format!("d{number}"))).collect();
+    for device in &devices {
+        nodes.one.acknowledge(&channel, Some(device), &[positions[0]]).await.expect("acknowledged");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(owed_to(nodes, &channel, &devices[0]).await, [1, 2]);
+    for device in &devices[1..] {
+        assert_eq!(owed_to(nodes, &channel, device).await, [2]);
+    }
+}
+
+/// A toast shall vanish on every device: settled critical messages and the user's cursor are told, a device's own is not.
+pub async fn what_is_over_for_all_devices_is_told_to_them(nodes: &Nodes) {
+    let (_, channel) = inbox();
+    let mut subscriber = nodes.two.subscriber(64);
+    nodes.two.subscribe(subscriber.id, &[(channel.clone(), Policy::inbox())]).await.expect("subscribed");
+    let ordinary = publish_numbers(&nodes.one, &channel, &Policy::inbox(), 2).await;
+    let alerts = [publish_one(&nodes.one, critical(&channel)).await, publish_one(&nodes.one, critical(&channel)).await];
+    nodes.one.acknowledge(&channel, Some(&device("phone")), &[ordinary[0]]).await.expect("acknowledged");
+    nodes.one.acknowledge(&channel, None, &alerts).await.expect("acknowledged");
+    nodes.one.acknowledge(&channel, None, &alerts).await.expect("acknowledged");
+    nodes.one.acknowledge(&channel, None, &[ordinary[1]]).await.expect("acknowledged");
+    for expected in [alerts.to_vec(), vec![ordinary[1]]] {
+        let told = next(&mut subscriber, |signal| match signal {
+            Signal::Acknowledged { channel: of, positions } if of == channel => Some(positions),
+            _ => None,
+        });
+        assert_eq!(told.await, expected);
+    }
 }

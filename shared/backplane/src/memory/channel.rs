@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use tickwire_protocol::{DeliveryClass, Position, Publication, UserId, namespace::Policy, publication::FrameCache};
+use tickwire_protocol::{
+    DeliveryClass, DeviceId, Position, Publication, UserId, namespace::Policy, publication::FrameCache,
+};
 
 use super::{
     dedup::Dedup,
-    inbox::Inbox,
+    inbox::{Inbox, Settled},
     log::{Latest, Log},
     millis,
 };
@@ -163,20 +165,23 @@ impl Channel {
         Snapshot { top: self.top, publications }
     }
 
-    pub(super) fn inbox(&self, now_ms: u64) -> InboxState {
+    pub(super) fn inbox(&self, device: Option<&DeviceId>, now_ms: u64) -> InboxState {
         match &self.store {
-            Store::Inbox(both) => InboxState { top: self.top, cursor: both.1.cursor(), owed: both.1.owed(now_ms) },
+            Store::Inbox(both) => {
+                let (cursor, owed) = (both.1.cursor(device), both.1.owed(device, now_ms));
+                InboxState { top: self.top, cursor, owed }
+            }
             Store::Nothing | Store::Log(_) | Store::Latest(_) => {
                 InboxState { top: self.top, cursor: None, owed: Vec::new() }
             }
         }
     }
 
-    /// Acknowledges; returns every message this settled.
-    pub(super) fn acknowledge(&mut self, positions: &[Position]) -> Vec<Position> {
+    /// Acknowledges, for the user or one device.
+    pub(super) fn acknowledge(&mut self, device: Option<&DeviceId>, positions: &[Position]) -> Settled {
         match &mut self.store {
-            Store::Inbox(both) => both.1.acknowledge(positions, &both.0),
-            Store::Nothing | Store::Log(_) | Store::Latest(_) => Vec::new(),
+            Store::Inbox(both) => both.1.acknowledge(device, positions, &both.0),
+            Store::Nothing | Store::Log(_) | Store::Latest(_) => Settled::default(),
         }
     }
 
@@ -302,8 +307,8 @@ mod tests {
         let position = publish(&mut channel, critical, START_MS).position.unwrap();
         let much_later = START_MS + 365 * DAY_MS;
         assert!(!channel.is_stale(much_later));
-        assert_eq!(channel.inbox(much_later).owed.len(), 1);
-        assert_eq!(channel.acknowledge(&[position]), [position]);
+        assert_eq!(channel.inbox(None, much_later).owed.len(), 1);
+        assert_eq!(channel.acknowledge(None, &[position]).settled, [position]);
         assert!(channel.is_stale(much_later));
     }
 

@@ -5,19 +5,31 @@ use std::{
     sync::Arc,
 };
 
-use tickwire_protocol::{Position, Priority, Publication};
+use tickwire_protocol::{DeviceId, Position, Priority, Publication};
 
 use super::log::{Log, is_alive};
-use crate::{BackplaneError, INBOX_CRITICAL_MAX, INBOX_ORDINARY_MAX};
+use crate::{BackplaneError, DEVICES_MAX, INBOX_CRITICAL_MAX, INBOX_ORDINARY_MAX};
 
 /// Kept beside the channel's log, whose trimming and epochs do not touch it.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
+    /// Up to where the user has read on any device.
     cursor: Option<Position>,
-    /// After the cursor, in order.
+    /// Up to where each device has read, the one that read longest ago first.
+    devices: VecDeque<(DeviceId, Position)>,
+    /// The newest, in order.
     ordinary: VecDeque<(Position, Arc<Publication>)>,
     /// Not acknowledged.
     critical: BTreeMap<Position, Arc<Publication>>,
+}
+
+/// What an acknowledgement did.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// Messages whose alerts are acknowledged by it.
+    pub(super) settled: Vec<Position>,
+    /// What all devices shall know of.
+    pub(super) told: Vec<Position>,
 }
 
 impl Inbox {
@@ -43,22 +55,38 @@ impl Inbox {
         }
     }
 
-    /// Acknowledges; returns every message this settled. `log` tells ordinary from critical where the inbox itself has
-    /// forgotten a message, so that acknowledging a critical one twice does not move the cursor.
-    pub(super) fn acknowledge(&mut self, positions: &[Position], log: &Log) -> Vec<Position> {
-        let mut settled = Vec::new();
+    /// Acknowledges. `log` tells ordinary from critical where the inbox itself has forgotten a message, so that acknowledging
+    /// a critical one twice does not move the cursor.
+    pub(super) fn acknowledge(&mut self, device: Option<&DeviceId>, positions: &[Position], log: &Log) -> Settled {
+        let mut settled = Settled::default();
+        let before = self.cursor(device);
+        let mut after = before;
         for &position in positions {
             if self.critical.remove(&position).is_some() {
-                settled.push(position);
-            } else if self.cursor < Some(position) && self.is_ordinary(position, log) {
-                self.cursor = Some(position);
+                settled.settled.push(position);
+                settled.told.push(position);
+            } else if after < Some(position) && self.is_ordinary(position, log) {
+                after = Some(position);
             }
         }
-        while let Some((position, _)) = self.ordinary.front().filter(|(position, _)| Some(*position) <= self.cursor) {
-            settled.push(*position);
-            self.ordinary.pop_front();
+        let Some(moved_to) = after.filter(|_| after != before) else { return settled };
+        let read = self.ordinary.iter().map(|(position, _)| *position);
+        settled.settled.extend(read.filter(|&position| before < Some(position) && position <= moved_to));
+        if let Some(device) = device {
+            self.move_device(device, moved_to);
+        } else {
+            self.cursor = after;
+            settled.told.push(moved_to);
         }
         settled
+    }
+
+    fn move_device(&mut self, device: &DeviceId, position: Position) {
+        self.devices.retain(|(known, _)| known != device);
+        if self.devices.len() >= DEVICES_MAX {
+            self.devices.pop_front();
+        }
+        self.devices.push_back((device.clone(), position));
     }
 
     fn is_ordinary(&self, position: Position, log: &Log) -> bool {
@@ -66,12 +94,16 @@ impl Inbox {
             || log.get(position).is_some_and(|publication| publication.priority != Priority::Critical)
     }
 
-    pub(super) fn cursor(&self) -> Option<Position> {
-        self.cursor
+    /// Up to where `device` has read: never behind the user.
+    pub(super) fn cursor(&self, device: Option<&DeviceId>) -> Option<Position> {
+        let own = self.devices.iter().find(|(known, _)| Some(known) == device).map(|(_, position)| *position);
+        own.max(self.cursor)
     }
 
-    pub(super) fn owed(&self, now_ms: u64) -> Vec<Arc<Publication>> {
-        let ordinary = self.ordinary.iter().map(|(_, publication)| publication);
+    pub(super) fn owed(&self, device: Option<&DeviceId>, now_ms: u64) -> Vec<Arc<Publication>> {
+        let cursor = self.cursor(device);
+        let unread = self.ordinary.iter().filter(|(position, _)| cursor < Some(*position));
+        let ordinary = unread.map(|(_, publication)| publication);
         let mut owed: Vec<_> = ordinary
             .chain(self.critical.values())
             .filter(|publication| is_alive(publication, now_ms))

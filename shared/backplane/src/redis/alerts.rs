@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use redis::Value;
-use tickwire_protocol::{ChannelName, Position, time::now_ms};
+use redis::{Cmd, Value};
+use tickwire_protocol::{ChannelName, DeviceId, Position, time::now_ms};
 
 use super::{core::Core, error::unexpected, functions, keys::Kind, link::Lane, publish::millis, reply};
-use crate::{Alert, AlertId, AlertStatus, BackplaneError, DueAlert, DueAlerts, Escalation};
+use crate::{Alert, AlertId, AlertStatus, BackplaneError, DEVICES_MAX, DueAlert, DueAlerts, Escalation};
 
 /// Where the next round over the partitions begins, so that a crowd of overdue alerts in one does not starve the others.
 #[derive(Debug, Default)]
@@ -19,41 +19,35 @@ impl Core {
     pub(super) async fn acknowledge(
         &self,
         channel: &ChannelName,
-        positions: &[Position],
-    ) -> Result<(), BackplaneError> {
-        let kinds = [Kind::Stream, Kind::Ordinary, Kind::Critical, Kind::Cursor];
-        let mut keys = self.keys_of(&kinds, channel);
-        keys.extend(self.keys.awaited(self.keys.partition(channel.as_str())));
-        self.settle("acknowledge", &keys, channel, positions).await
-    }
-
-    pub(super) async fn delivered(&self, channel: &ChannelName, positions: &[Position]) -> Result<(), BackplaneError> {
-        let keys = self.keys_of(&[Kind::Ordinary, Kind::Critical], channel);
-        self.settle("delivered", &keys, channel, positions).await
-    }
-
-    async fn settle(
-        &self,
-        function: &str,
-        keys: &[String],
-        channel: &ChannelName,
+        device: Option<&DeviceId>,
         positions: &[Position],
     ) -> Result<(), BackplaneError> {
         if positions.is_empty() {
             return Ok(());
         }
-        let mut command = functions::call(function, keys);
-        command.arg(self.keys.alerts(channel.as_str()));
-        for position in positions {
-            command.arg(position.to_string());
+        let kinds = [Kind::Stream, Kind::Ordinary, Kind::Critical, Kind::Cursor, Kind::Devices];
+        let mut keys = self.keys_of(&kinds, channel);
+        keys.extend(self.keys.awaited(self.keys.partition(channel.as_str())));
+        let mut command = functions::call("acknowledge", &keys);
+        command
+            .arg(self.keys.alerts(channel.as_str()))
+            .arg(self.broadcast())
+            .arg(self.keys.of(Kind::Live, channel.as_str()))
+            .arg(device.map_or("", DeviceId::as_str))
+            .arg(DEVICES_MAX);
+        add_positions(&mut command, positions);
+        self.call(self.shared(channel), command).await.map(drop)
+    }
+
+    pub(super) async fn delivered(&self, channel: &ChannelName, positions: &[Position]) -> Result<(), BackplaneError> {
+        if positions.is_empty() {
+            return Ok(());
         }
-        // A delivery counts each time, an acknowledgement only once.
-        let lane = self.shared(channel);
-        let answer = match function {
-            "delivered" => self.call_once(lane, command).await,
-            _ => self.call(lane, command).await,
-        };
-        answer.map(drop)
+        let mut command = functions::call("delivered", &self.keys_of(&[Kind::Ordinary, Kind::Critical], channel));
+        command.arg(self.keys.alerts(channel.as_str()));
+        add_positions(&mut command, positions);
+        // A delivery counts each time, so it is not repeated; an acknowledgement counts once.
+        self.call_once(self.shared(channel), command).await.map(drop)
     }
 
     pub(super) async fn alert(&self, id: &AlertId) -> Result<Option<Alert>, BackplaneError> {
@@ -154,5 +148,11 @@ impl Core {
             Escalation::GivenUp => command.arg("given_up").arg(0),
         };
         self.call(Lane::Shared(partition), command).await.map(drop)
+    }
+}
+
+fn add_positions(command: &mut Cmd, positions: &[Position]) {
+    for position in positions {
+        command.arg(position.to_string());
     }
 }

@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisError, Value, aio::MultiplexedConnection};
-use tickwire_protocol::{ChannelName, Position, UserId, envelope};
+use tickwire_protocol::{ChannelName, Position, RawJson, UserId, envelope};
 use tokio::sync::{Notify, mpsc};
 
 use super::{
@@ -374,7 +374,8 @@ impl Reader {
     }
 }
 
-/// Reads `m<position> <envelope>` (the position may be empty), `p+<user>` and `p-<user>`.
+/// Reads `m<position> <envelope>` (the position may be empty), `p+<user>` and `p-<user>`, `a<position> <position>…` and
+/// `f<preferences>`.
 fn read_signal(channel: &str, mut payload: Bytes) -> Result<Signal, Box<dyn std::error::Error>> {
     let channel = ChannelName::new(channel)?;
     if payload.is_empty() {
@@ -391,6 +392,11 @@ fn read_signal(channel: &str, mut payload: Bytes) -> Result<Signal, Box<dyn std:
             let (sign, user) = text.split_at_checked(1).ok_or("no sign")?;
             Ok(Signal::Presence { channel, joined: sign == "+", user: UserId::new(user)? })
         }
+        b'a' => {
+            let positions = std::str::from_utf8(&payload)?.split(' ').map(str::parse).collect::<Result<_, _>>()?;
+            Ok(Signal::Acknowledged { channel, positions })
+        }
+        b'f' => Ok(Signal::Preferences { channel, preferences: RawJson::parse(payload)? }),
         _ => Err("of an unknown kind".into()),
     }
 }
@@ -409,7 +415,7 @@ mod tests {
 
     #[test]
     fn damaged_messages_are_errors() {
-        for payload in ["", "m", "mx y", "m5-1", "m5-1 \x01", "p", "p+", "q"] {
+        for payload in ["", "m", "mx y", "m5-1", "m5-1 \x01", "p", "p+", "a", "ax", "f", "f{", "q"] {
             assert!(read_signal("room:1", Bytes::from(payload)).is_err(), "{payload:?}");
         }
     }

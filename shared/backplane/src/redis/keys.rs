@@ -129,6 +129,8 @@ pub(super) enum Kind {
     Critical,
     /// How far the user has read.
     Cursor,
+    /// How far each device has read.
+    Devices,
     /// Who is there.
     Users,
     /// Nodes that have someone there.
@@ -152,6 +154,7 @@ impl Kind {
             Self::Ordinary => "ordinary",
             Self::Critical => "critical",
             Self::Cursor => "cursor",
+            Self::Devices => "devices",
             Self::Users => "users",
             Self::Nodes => "nodes",
             Self::UsersOn => "on",

@@ -195,6 +195,7 @@ impl Core {
                 let mut keys = vec![key(Kind::Meta), key(Kind::Stream), key(Kind::Ordinary)];
                 keys.extend([key(Kind::Critical), key(Kind::Cursor), alerts + alert_id]);
                 keys.extend(self.keys.awaited(self.keys.partition(channel)));
+                keys.push(key(Kind::Devices));
                 keys.extend(identity());
                 let escalates_at_ms = publish.escalates_at_ms().unwrap_or(0);
                 let mut command = self.with_common(functions::call("publish_inbox", &keys), publish, attempt);

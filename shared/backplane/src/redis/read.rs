@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use redis::Value;
 use tickwire_protocol::{
-    ChannelName, DeliveryClass, Position, Publication, RawJson, UserId, envelope, namespace::Policy, time::now_ms,
+    ChannelName, DeliveryClass, DeviceId, Position, Publication, RawJson, UserId, envelope, namespace::Policy,
+    time::now_ms,
 };
 
 use super::{
@@ -111,10 +112,15 @@ impl Core {
         Ok((reply::position(top)?, changes))
     }
 
-    pub(super) async fn inbox(&self, channel: &ChannelName, policy: &Policy) -> Result<InboxState, BackplaneError> {
-        let kinds = [Kind::Meta, Kind::Stream, Kind::Ordinary, Kind::Critical, Kind::Cursor];
+    pub(super) async fn inbox(
+        &self,
+        channel: &ChannelName,
+        policy: &Policy,
+        device: Option<&DeviceId>,
+    ) -> Result<InboxState, BackplaneError> {
+        let kinds = [Kind::Meta, Kind::Stream, Kind::Ordinary, Kind::Critical, Kind::Cursor, Kind::Devices];
         let mut command = functions::call("inbox", &self.keys_of(&kinds, channel));
-        command.arg(meta_ttl_s(policy)).arg(INBOX_ORDINARY_MAX);
+        command.arg(meta_ttl_s(policy)).arg(INBOX_ORDINARY_MAX).arg(device.map_or("", DeviceId::as_str));
         let [top, cursor, critical, ordinary] = reply::tuple(self.call(self.own(channel), command).await?)?;
         let mut owed = Vec::new();
         for (position, stored) in reply::pairs(critical)? {
@@ -159,10 +165,22 @@ impl Core {
             let mut swap = functions::call("swap_preferences", &[&key]);
             swap.arg(current.as_ref().map_or("", RawJson::as_str)).arg(merged.as_str());
             if self.call(Lane::Shared(partition), swap).await? == Value::Int(1) {
+                self.tell_preferences(user, &merged).await;
                 return Ok(merged);
             }
         }
         Err(unavailable("others keep changing the same preferences"))
+    }
+
+    /// The document lies in another slot than the inbox, so this is a call of its own; devices that miss it read the document
+    /// when they connect.
+    async fn tell_preferences(&self, user: &UserId, preferences: &RawJson) {
+        let Ok(inbox) = ChannelName::new(&format!("user:{user}")) else { return };
+        let mut command = redis::cmd(self.broadcast());
+        command.arg(self.keys.of(Kind::Live, inbox.as_str())).arg(format!("f{}", preferences.as_str()));
+        if let Err(error) = self.call(self.shared(&inbox), command).await {
+            tracing::debug!(%user, %error, "the user's devices were not told of new preferences");
+        }
     }
 
     pub(super) fn keys_of(&self, kinds: &[Kind], channel: &ChannelName) -> Vec<String> {

@@ -108,11 +108,11 @@ async fn an_inbox_owes_over_epochs() {
         positions.push(backplane.publish(publish).await.unwrap().position);
     }
     backplane.begin_epoch(&inbox);
-    let state = backplane.inbox(&inbox, &Policy::inbox()).await.unwrap();
+    let state = backplane.inbox(&inbox, &Policy::inbox(), None).await.unwrap();
     assert_eq!(state.owed.iter().map(|publication| publication.position).collect::<Vec<_>>(), positions);
     let settled: Vec<Position> = positions.into_iter().flatten().collect();
-    backplane.acknowledge(&inbox, &settled).await.unwrap();
-    assert!(backplane.inbox(&inbox, &Policy::inbox()).await.unwrap().owed.is_empty());
+    backplane.acknowledge(&inbox, None, &settled).await.unwrap();
+    assert!(backplane.inbox(&inbox, &Policy::inbox(), None).await.unwrap().owed.is_empty());
 }
 
 #[tokio::test]

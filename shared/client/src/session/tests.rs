@@ -409,5 +409,5 @@ fn a_token_in_a_frame_is_sent_when_the_link_is_open() {
     bench.give(Input::Token(Some("t".into())));
     let effects = bench.give(Input::Opened(Line::Current));
     let [Effect::Send(_, requests)] = &effects[..] else { panic!("{effects:?}") };
-    assert_eq!(requests[0].command, Command::Connect { token: Some("t".into()), resume: None });
+    assert_eq!(requests[0].command, Command::Connect { token: Some("t".into()), resume: None, device: None });
 }

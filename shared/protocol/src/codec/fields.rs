@@ -14,12 +14,13 @@ use super::Malformed;
 use crate::RawJson;
 
 /// Every field that some command has, and the name it goes by here. All others are skipped unread.
-const KNOWN: [(&str, &str); 24] = [
+const KNOWN: [(&str, &str); 25] = [
     ("action", "action"),
     ("channel", "channels"),
     ("channels", "channels"),
     ("data", "data"),
     ("delta", "delta"),
+    ("device", "device"),
     ("filter", "filter"),
     ("id", "id"),
     ("idempotencyKey", "idempotencyKey"),

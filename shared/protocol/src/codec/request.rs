@@ -11,7 +11,7 @@ use super::{
     msgpack,
 };
 use crate::{
-    ChannelName, Command, Position, Request, SubscriptionRequest,
+    ChannelName, Command, DeviceId, Position, Request, SubscriptionRequest,
     command::{BadChannel, BadChannelReason},
 };
 
@@ -105,7 +105,12 @@ pub(crate) fn read_command(kind: &str, fields: &Fields<'_>, limits: &DecodeLimit
     const TEXT: &str = "a string";
     Ok(match kind {
         "connect" => {
-            Command::Connect { token: fields.optional("token", TEXT)?, resume: fields.optional("resume", TEXT)? }
+            let device = fields.optional("device", "1 to 64 printable ASCII characters without spaces")?;
+            Command::Connect {
+                token: fields.optional("token", TEXT)?,
+                resume: fields.optional("resume", TEXT)?,
+                device,
+            }
         }
         "subscribe" => Command::Subscribe { channels: subscriptions(fields, limits)? },
         "unsubscribe" => {
@@ -278,9 +283,10 @@ fn write_request(request: &Request, out: &mut Vec<u8>) {
     }
     frame.text("type", kind(&request.command));
     match &request.command {
-        Command::Connect { token, resume } => {
+        Command::Connect { token, resume, device } => {
             optional_text(&mut frame, "token", token.as_deref());
             optional_text(&mut frame, "resume", resume.as_deref());
+            optional_text(&mut frame, "device", device.as_ref().map(DeviceId::as_str));
         }
         Command::Subscribe { channels } => frame.list("channels", channels, write_subscription),
         Command::Unsubscribe { channels } => {

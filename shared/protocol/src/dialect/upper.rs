@@ -65,6 +65,7 @@ fn read(kind: &str, payload: &Fields<'_>, limits: &DecodeLimits) -> Result<Comma
         "AUTHENTICATION" => Ok(Command::Connect {
             token: Some(payload.required("token", "a string")?),
             resume: payload.optional("resume", "a string")?,
+            device: payload.optional("device", "1 to 64 printable ASCII characters without spaces")?,
         }),
         other if is_upper(other) => read_command(&other.to_ascii_lowercase(), payload, limits),
         unknown => Err(Malformed::new(format!("there is no command `{}`", cleaned(unknown)))),

@@ -156,7 +156,10 @@ fn subscriptions() -> impl Strategy<Value = SubscriptionRequest> {
 pub(crate) fn requests() -> impl Strategy<Value = Request> {
     let text = any::<String>;
     let command = prop_oneof![
-        (option::of(text()), option::of(text())).prop_map(|(token, resume)| Command::Connect { token, resume }),
+        (option::of(text()), option::of(text()), option::of("[!-~]{1,64}")).prop_map(|(token, resume, device)| {
+            let device = device.map(|device| tickwire_protocol::DeviceId::new(&device).expect("a device"));
+            Command::Connect { token, resume, device }
+        }),
         prop::collection::vec(subscriptions().prop_map(Ok), 1..4).prop_map(|channels| Command::Subscribe { channels }),
         prop::collection::vec(channels().prop_map(Ok), 1..4).prop_map(|channels| Command::Unsubscribe { channels }),
         (channels(), option::of(text()), json(), option::of(text())).prop_map(

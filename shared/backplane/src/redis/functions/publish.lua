@@ -169,10 +169,10 @@ end
 -- Kept in a stream for recovery and beside it until the user has it: a critical message in a hash, as
 -- "<expiry> <alert id or -> <envelope>" by position and without a time to live; another among the newest ordinary ones.
 -- Neither knows of epochs: a debt outlives the numbering it was made under.
--- Further keys: ordinary, critical, cursor, alert, due, open. Further arguments: expiry, '1' if critical, most critical ones, most
+-- Further keys: ordinary, critical, cursor, alert, due, open, devices. Further arguments: expiry, '1' if critical, most critical ones, most
 -- ordinary ones, alert id, when to escalate (or 0).
 local function publish_inbox(keys, args)
-  local _, stream, ordinary, critical, cursor, alert, due, open = unpack(keys)
+  local _, stream, ordinary, critical, cursor, alert, due, open, devices = unpack(keys)
   local expires, is_critical, most_critical, most_ordinary, alert_id, escalate = unpack(args, 10, 15)
   local answer = answered(keys, args)
   if answer then
@@ -192,6 +192,7 @@ local function publish_inbox(keys, args)
     redis.call('XADD', ordinary, 'MAXLEN', '=', most_ordinary, position, 'd', args[ENVELOPE], 'a', alert_id)
     redis.call('EXPIRE', ordinary, args[TTL])
     redis.call('EXPIRE', cursor, args[META_TTL])
+    redis.call('EXPIRE', devices, args[META_TTL])
   end
   if alert_id ~= '' then
     track(alert, due, alert_id, position, escalate, args[ENVELOPE], is_critical ~= '1' and args[TTL])

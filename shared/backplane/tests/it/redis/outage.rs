@@ -164,16 +164,16 @@ async fn an_inboxs_debts_survive_a_new_epoch() {
     let owed = backplane.publish(critical).await.unwrap().position.unwrap();
     let ordinary = Publish::new(inbox.clone(), Policy::inbox(), RawJson::null());
     let read = backplane.publish(ordinary.clone()).await.unwrap().position.unwrap();
-    backplane.acknowledge(&inbox, &[read]).await.unwrap();
+    backplane.acknowledge(&inbox, None, &[read]).await.unwrap();
     let keys: Vec<String> = server.command(&["KEYS", "tw:*:meta:user:ann"]);
     server.command::<()>(&["HSET", &keys[0], "r", "another"]);
-    let state = backplane.inbox(&inbox, &Policy::inbox()).await.unwrap();
+    let state = backplane.inbox(&inbox, &Policy::inbox(), None).await.unwrap();
     assert!(state.top.epoch > owed.epoch);
     assert_eq!(state.cursor, Some(read));
     assert_eq!(state.owed.iter().map(|publication| publication.position).collect::<Vec<_>>(), [Some(owed)]);
     let later = backplane.publish(ordinary).await.unwrap().position.unwrap();
-    backplane.acknowledge(&inbox, &[owed]).await.unwrap();
-    let state = backplane.inbox(&inbox, &Policy::inbox()).await.unwrap();
+    backplane.acknowledge(&inbox, None, &[owed]).await.unwrap();
+    let state = backplane.inbox(&inbox, &Policy::inbox(), None).await.unwrap();
     assert_eq!(state.owed.iter().map(|publication| publication.position).collect::<Vec<_>>(), [Some(later)]);
 }
 

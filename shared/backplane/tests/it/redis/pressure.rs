@@ -133,7 +133,7 @@ async fn a_critical_alert_without_its_replica_fails_loudly() {
         assert!(matches!(refused, Err(BackplaneError::NotDurable { confirmed: 0, wanted: 1 })), "{refused:?}");
     }
     assert_eq!(backplane.stats().not_durable, 2);
-    assert_eq!(backplane.inbox(&inbox, &Policy::inbox()).await.unwrap().owed.len(), 2);
+    assert_eq!(backplane.inbox(&inbox, &Policy::inbox(), None).await.unwrap().owed.len(), 2);
 }
 
 /// With Sentinels a critical alert is acknowledged only when the replica has it, without any setting.
@@ -152,7 +152,7 @@ async fn sentinels_imply_that_critical_alerts_wait_for_a_replica() {
     servers.servers[master].kill();
     until("the loss is noticed", || !backplane.is_healthy()).await;
     until("it is healthy again", || backplane.is_healthy()).await;
-    let owed = backplane.inbox(&inbox, &Policy::inbox()).await.unwrap().owed;
+    let owed = backplane.inbox(&inbox, &Policy::inbox(), None).await.unwrap().owed;
     assert_eq!(owed.iter().map(|publication| publication.position).collect::<Vec<_>>(), [Some(acknowledged)]);
     let refused = backplane.publish(critical("two")).await;
     assert!(matches!(refused, Err(BackplaneError::NotDurable { .. })), "no replica is left: {refused:?}");
