@@ -11,11 +11,11 @@ const SLACK_BYTES: usize = 2_048;
 /// What came, told apart enough to compare two readings.
 type Seen = Vec<(u8, Vec<u8>)>;
 
-fn read(bytes: &[u8], piece: usize, inflates: bool) -> (Seen, Result<(), Violation>) {
+fn read(bytes: &[u8], piece: usize, with_deflate: bool) -> (Seen, Result<(), Violation>) {
     let (mut reader, mut inflater) = (FrameReader::new(), Inflater::default());
     let mut seen = Seen::new();
     for piece in bytes.chunks(piece) {
-        let inflater = inflates.then_some(&mut inflater);
+        let inflater = with_deflate.then_some(&mut inflater);
         let read = reader.read(piece, &LIMITS, inflater, |incoming| {
             seen.push(match incoming {
                 Incoming::Message { text, payload } => {
