@@ -5,6 +5,7 @@ mod bench;
 mod chaos;
 mod machine;
 mod shell;
+mod sim;
 mod test;
 mod tidy;
 mod up;
@@ -52,6 +53,18 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Simulate the cluster under faults: the kept seeds, then fresh ones; a verdict per promise.
+    Sim {
+        /// How many fresh seeds.
+        #[arg(long, default_value_t = 100)]
+        seeds: usize,
+        /// Repeat this one and print its events.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Instead, see that every deliberately broken build is noticed.
+        #[arg(long)]
+        mutants: bool,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -63,5 +76,7 @@ fn main() -> anyhow::Result<()> {
         }
         Task::Tidy => tidy::tidy(),
         Task::Bench { args } => bench::bench(&args),
+        Task::Sim { mutants: true, .. } => sim::mutants(),
+        Task::Sim { seeds, seed, .. } => sim::sim(seeds, seed),
     }
 }

@@ -21,13 +21,22 @@ pub(crate) fn run(program: &str, args: &[&str]) -> anyhow::Result<()> {
 
 /// [`run`] with environment variables set.
 pub(crate) fn run_with(program: &str, args: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
+    run_at(&root(), program, args, environment)
+}
+
+/// [`run`] in another directory.
+pub(crate) fn run_in(directory: &Path, program: &str, args: &[&str]) -> anyhow::Result<()> {
+    run_at(directory, program, args, &[])
+}
+
+fn run_at(directory: &Path, program: &str, args: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
     let line = format!("{program} {}", args.join(" "));
     eprintln!("\n▶ {line}");
     let begun = Instant::now();
     let status = Command::new(program)
         .args(args)
         .envs(environment.iter().copied())
-        .current_dir(root())
+        .current_dir(directory)
         .status()
         .with_context(|| format!("{program} could not be started"))?;
     if !status.success() {

@@ -27,7 +27,7 @@ mod run;
 mod tls;
 
 pub use config::Config;
-pub use run::{listen, run};
+pub use run::{listen, run, run_here};
 
 /// Why an edge cannot run.
 #[derive(Debug, thiserror::Error)]

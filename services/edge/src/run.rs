@@ -85,8 +85,8 @@ pub async fn run(
     let mut drained = FuturesUnordered::new();
     let mut ended = Vec::new();
     for (index, (listener, orders)) in listeners.into_iter().zip(mailboxes).enumerate() {
-        let shard = Starting { node: Arc::clone(&node), listener, orders, stop: stop.clone() };
-        let (is_drained, has_ended) = shard.start(index)?;
+        let shard = Starting { node: Arc::clone(&node), orders, stop: stop.clone() };
+        let (is_drained, has_ended) = shard.start(index, listener)?;
         drained.push(is_drained);
         ended.push(has_ended);
     }
@@ -110,13 +110,42 @@ pub async fn run(
     outcome
 }
 
+/// The same with one shard, all on the current thread: for programs that bring their own runtime. Call it within a
+/// [`LocalSet`].
+pub async fn run_here(
+    mut config: Config,
+    listener: tokio::net::TcpListener,
+    backplane: Arc<dyn Backplane>,
+    shutdown: CancellationToken,
+) -> Result<(), EdgeError> {
+    config.edge.shards = 1;
+    let node = Arc::new(Node::new(config, backplane, shutdown.clone())?);
+    let orders = node.open_mailboxes(1).swap_remove(0);
+    let stop = CancellationToken::new();
+    let shard = Starting { node: Arc::clone(&node), orders, stop: stop.clone() };
+    let (drained, is_drained) = oneshot::channel();
+    let ended = async {
+        // Sent or dropped: no clients are left.
+        let _ = is_drained.await;
+        shutdown.cancel();
+        stop.cancel();
+    };
+    let duties = async {
+        tokio::join!(
+            report(Arc::clone(&node), stop.clone()),
+            take_controls(Arc::clone(&node), stop.clone()),
+            tls::watch(Arc::clone(&node), stop.clone()),
+        )
+    };
+    tokio::join!(shard.serve(listener, drained), ended, duties).0
+}
+
 type Drained = oneshot::Receiver<()>;
 type Ended = oneshot::Receiver<Result<(), EdgeError>>;
 
 /// A shard's share of what `run` was given.
 struct Starting {
     node: Arc<Node>,
-    listener: TcpListener,
     orders: mpsc::Receiver<Order>,
     stop: CancellationToken,
 }
@@ -124,12 +153,18 @@ struct Starting {
 impl Starting {
     /// Starts the thread. The first receiver ends when the shard has no clients left after a drain (or fails), the second
     /// with its outcome.
-    fn start(self, index: usize) -> Result<(Drained, Ended), EdgeError> {
+    fn start(self, index: usize, listener: TcpListener) -> Result<(Drained, Ended), EdgeError> {
         let (drained, is_drained) = oneshot::channel();
         let (ended, has_ended) = oneshot::channel();
         let body = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(EdgeError::Shard);
-            let outcome = runtime.and_then(|runtime| LocalSet::new().block_on(&runtime, self.serve(drained)));
+            let outcome = runtime.and_then(|runtime| {
+                LocalSet::new().block_on(&runtime, async {
+                    listener.set_nonblocking(true).map_err(EdgeError::Listen)?;
+                    let listener = tokio::net::TcpListener::from_std(listener).map_err(EdgeError::Listen)?;
+                    self.serve(listener, drained).await
+                })
+            });
             // The node may have given up waiting.
             let _ = ended.send(outcome);
         };
@@ -137,10 +172,8 @@ impl Starting {
         Ok((is_drained, has_ended))
     }
 
-    async fn serve(self, drained: oneshot::Sender<()>) -> Result<(), EdgeError> {
-        let Self { node, listener, orders, stop } = self;
-        listener.set_nonblocking(true).map_err(EdgeError::Listen)?;
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(EdgeError::Listen)?;
+    async fn serve(self, listener: tokio::net::TcpListener, drained: oneshot::Sender<()>) -> Result<(), EdgeError> {
+        let Self { node, orders, stop } = self;
         let subscriber = node.backplane.subscriber(node.config.edge.signal_queue);
         let shard = Shard::new(Arc::clone(&node), subscriber.id);
         let hub = Shard::run(shard.clone(), subscriber.signals, orders);

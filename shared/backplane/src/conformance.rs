@@ -3,6 +3,7 @@
 //! ```text
 //! tickwire_backplane::conformance_tests!(cluster); // where `async fn cluster() -> Nodes`
 //! tickwire_backplane::conformance_tests!(together cluster); // one test of all claims at once: a store that starts slowly
+//! tickwire_backplane::conformance_tests!(by run); // where `fn run(claim: impl AsyncFnOnce(Nodes))` brings its own runtime
 //! ```
 //!
 //! Claims use channel, user and node names of their own, so they may share a store and run side by side. Nothing outside
@@ -48,11 +49,13 @@ impl Nodes {
     }
 }
 
-/// Makes a test of each claim, or with `together` one of all; the argument names an `async fn() -> Nodes`.
+/// Makes a test of each claim, or with `together` one of all; the argument names an `async fn() -> Nodes`, or with `by` what
+/// runs a claim on nodes and a runtime of its own.
 #[macro_export]
 macro_rules! conformance_tests {
     ($cluster:path) => { $crate::conformance_tests! { @list tests $cluster } };
     (together $cluster:path) => { $crate::conformance_tests! { @list together $cluster } };
+    (by $run:path) => { $crate::conformance_tests! { @list by $run } };
     (@list $form:ident $cluster:path) => {
         $crate::conformance_tests! { @$form $cluster:
             bus::a_full_queue_is_announced_once,
@@ -133,6 +136,12 @@ macro_rules! conformance_tests {
         async fn $claim() {
             let nodes: $crate::conformance::Nodes = $cluster().await;
             $crate::conformance::$module::$claim(&nodes).await;
+        }
+    )* };
+    (@by $run:path: $($module:ident::$claim:ident),* $(,)?) => { $(
+        #[test]
+        fn $claim() {
+            $run(async |nodes: $crate::conformance::Nodes| $crate::conformance::$module::$claim(&nodes).await);
         }
     )* };
     (@together $cluster:path: $($module:ident::$claim:ident),* $(,)?) => {

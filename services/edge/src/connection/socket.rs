@@ -2,7 +2,8 @@
 
 use std::{
     io::{self, IoSlice, Read, Write},
-    task::{Context, Poll},
+    pin::Pin,
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -116,7 +117,15 @@ impl Socket {
                 outcome => outcome?,
             }
         }
-        socket2::SockRef::from(self.tcp()).shutdown(std::net::Shutdown::Write)
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => &mut tls.tcp,
+        };
+        // A TCP socket is shut at once: nobody has to be woken.
+        match Pin::new(tcp).poll_shutdown(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => Ok(()),
+        }
     }
 }
 

@@ -1,0 +1,3 @@
+//! bytes, as all other crates of the build have it.
+
+pub use shared::*;

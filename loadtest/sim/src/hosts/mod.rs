@@ -1,0 +1,5 @@
+//! Those who use the cluster.
+
+pub mod operator;
+pub mod publisher;
+pub mod reader;

@@ -1,0 +1,58 @@
+//! `tickwire-sim run --seed N`: one seed in this process. Many seeds are `cargo xtask sim`.
+#![allow(clippy::print_stdout, reason = "what it is for")]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tickwire_sim::{
+    mutations::{MUTATIONS, Mutation},
+    scenario,
+};
+
+/// Simulates the cluster for one seed.
+#[derive(Parser)]
+struct Options {
+    /// The seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Breaks an invariant of the shipped functions on purpose.
+    #[arg(long)]
+    mutant: Option<String>,
+    /// Prints the names of mutants, a line each, and does nothing else.
+    #[arg(long)]
+    mutants: bool,
+    /// Prints every event.
+    #[arg(long)]
+    log: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    if std::env::var_os("RUST_LOG").is_some() {
+        tracing_subscriber::fmt()
+            .without_time()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .init();
+    }
+    if options.mutants {
+        for mutation in &MUTATIONS {
+            println!("{}", mutation.name);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let mutation = options.mutant.as_deref().and_then(Mutation::named);
+    if mutation.is_none() && options.mutant.is_some() {
+        println!("no such mutant");
+        return ExitCode::FAILURE;
+    }
+    let outcome = scenario::run(options.seed, mutation);
+    if options.log {
+        print!("{}", outcome.log);
+    }
+    for violation in &outcome.violations {
+        println!("seed {}: {violation}", options.seed);
+    }
+    let verdict = if outcome.violations.is_empty() { "kept" } else { "BROKEN" };
+    println!("seed {}: {verdict}, {}", options.seed, outcome.summary);
+    if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
