@@ -133,12 +133,17 @@ impl Shard {
                 None => rest.push(join),
             }
         }
+        self.hear_of(hub, id, history.top);
+        rest
+    }
+
+    /// The store has numbered up to `top`: what of it did not come is read.
+    fn hear_of(self: &Rc<Self>, hub: &mut Hub, id: ChannelId, top: Position) {
         let channel = &mut hub.channels[id.0 as usize];
-        if channel.stream.on_top(history.top) == Next::Repair {
+        if channel.stream.on_top(top) == Next::Repair {
             let serial = channel.serial;
             self.start_repair(channel, id, serial);
         }
-        rest
     }
 
     async fn read_inbox(
@@ -169,6 +174,7 @@ impl Shard {
                         None => rest.push(join),
                     }
                 }
+                self.hear_of(&mut hub, id, missed.as_ref().map_or(owed.top, |missed| missed.top.max(owed.top)));
             }
             (Err(error), _) | (_, Err(error)) => self.refuse_joins(&mut hub, &name, &joins, &error),
         }

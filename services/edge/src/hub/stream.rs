@@ -325,7 +325,8 @@ impl Stream {
     }
 
     /// Joins what a read of the store gave to what was delivered since: every message after `since` up to the tail, and
-    /// whether none is missing. `None`: the read is too old to be joined, or of another epoch; read again.
+    /// whether none is missing. `None`: the read is too old to be joined, or of another epoch, or the newcomer has seen what
+    /// the stream has not (another node was faster), so that a part of it would come to them again; read again.
     pub(crate) fn splice(
         &self,
         since: Option<Position>,
@@ -333,7 +334,8 @@ impl Stream {
         now_ms: u64,
     ) -> Option<(Vec<Arc<Publication>>, bool)> {
         let at = self.tail.position();
-        if history.top.epoch != at.epoch {
+        let is_ahead = since.is_some_and(|since| since.epoch == at.epoch && since > at && since <= history.top);
+        if history.top.epoch != at.epoch || is_ahead {
             return None;
         }
         let in_range = |publication: &&Arc<Publication>| {

@@ -146,6 +146,7 @@ fn a_read_is_spliced_with_what_came_live_meanwhile() {
     assert_eq!(spliced(at(8), history(9..=20, true)), Some(((9..=15).collect(), true)), "newer: the rest comes live");
     assert_eq!(spliced(at(2), history(9..=15, false)), Some(((9..=15).collect(), false)), "trimmed");
     assert_eq!(spliced(at(8), history(5..=9, true)), None, "10 is in neither");
+    assert_eq!(spliced(at(17), history(18..=20, true)), None, "16 and 17 would come again, live");
     let nothing = History { top: at(15), publications: Vec::new(), complete: true };
     assert_eq!(spliced(at(99), nothing), Some((Vec::new(), false)), "a position that was never given out");
 }

@@ -141,6 +141,25 @@ async fn a_lost_last_message_is_noticed_without_another() {
     assert_eq!(client.next_of("message").await["data"]["n"], 0);
 }
 
+/// Another node delivered what this one has not heard of yet: its client, coming here, gets none of it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_ahead_of_the_node_gets_nothing_twice() {
+    for name in ["system", "user:7"] {
+        let node = Node::start();
+        let mut behind = node.client("7").await;
+        behind.subscribe(json!(name)).await;
+        node.publish(name, json!({"n": 0})).await;
+        node.backplane.faults().drop_publications(&channel(name), 1);
+        let seen = node.publish(name, json!({"n": 1})).await.position.unwrap();
+        let mut ahead = node.client("7").await;
+        let subscribed = ahead.subscribe(json!({"channel": name, "since": seen.to_string()})).await;
+        assert_eq!((&subscribed["recovered"], &subscribed["position"]), (&json!(true), &json!(seen.to_string())));
+        assert_eq!(subscribed["messages"], json!([]));
+        node.publish(name, json!({"n": 2})).await;
+        assert_eq!(ahead.next_of("message").await["data"]["n"], 2, "on {name}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_epoch_is_told_before_its_first_message() {
     let node = Node::start();
