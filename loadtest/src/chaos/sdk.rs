@@ -84,7 +84,7 @@ async fn read(mut subscription: tickwire_client::Subscription, sink: Sink, clock
                     _ => {}
                 }
             }
-            SubscriptionEvent::Presence { .. } => {}
+            SubscriptionEvent::Presence { .. } | SubscriptionEvent::Acknowledged { .. } => {}
             SubscriptionEvent::Ended(error) => tracing::error!(%error, "an honest subscription ended"),
         }
     }

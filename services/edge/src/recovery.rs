@@ -267,6 +267,17 @@ fn by_device(joins: Vec<Join>) -> Vec<Vec<Join>> {
     groups
 }
 
+/// Of critical messages the inbox alone says which are owed: of those missed some may be settled, and others are as old as
+/// the log no longer is.
+fn with_alerts(mut missed: Vec<Arc<Publication>>, owed: &InboxState, at: Position) -> Vec<Arc<Publication>> {
+    let is_critical = |message: &Publication| message.priority == Priority::Critical;
+    missed.retain(|message| !is_critical(message) || message.position > Some(owed.top));
+    let alerts = owed.owed.iter().filter(|message| is_critical(message) && message.position <= Some(at));
+    missed.extend(alerts.cloned());
+    missed.sort_by_key(|message| message.position);
+    missed
+}
+
 fn critical_positions(messages: &[Arc<Publication>]) -> Vec<Position> {
     messages
         .iter()
@@ -283,12 +294,7 @@ fn inbox_answer(hub: &Hub, id: ChannelId, join: &Join, owed: &InboxState, missed
     let at = stream.position();
     let (mut messages, recovered, top) = if let (Some(since), Some(missed)) = (join.since, missed) {
         let (after, recovered) = stream.splice(Some(since), missed, now)?;
-        let is_again = |message: &&Arc<Publication>| {
-            message.priority == Priority::Critical && message.position.is_some_and(|position| position <= since)
-        };
-        let mut messages: Vec<_> = owed.owed.iter().filter(is_again).cloned().collect();
-        messages.extend(after);
-        (messages, recovered, at)
+        (with_alerts(after, owed, at), recovered, at)
     } else {
         let up_to_tail = |message: &&Arc<Publication>| message.position.is_some_and(|position| position <= at);
         (owed.owed.iter().filter(up_to_tail).cloned().collect(), false, owed.top)

@@ -45,6 +45,12 @@ pub enum SubscriptionEvent {
         /// `history_lost` or `history_trimmed`.
         reason: String,
     },
+    /// Inbox messages that are over, here too: the user acknowledged them on some device, or a critical one expired while
+    /// there was no link. A critical message stands for itself, an ordinary one for every ordinary one up to it.
+    Acknowledged {
+        /// Which.
+        positions: Vec<Position>,
+    },
     /// Someone came or went (namespaces with presence).
     Presence {
         /// Who.

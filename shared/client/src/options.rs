@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use tickwire_protocol::{Position, RawJson};
+use tickwire_protocol::{DeviceId, Position, RawJson};
 
 use crate::{Backoff, TokenError};
 
@@ -80,6 +80,9 @@ pub struct ClientOptions {
     pub token: TokenSource,
     /// How the token is sent.
     pub token_placement: TokenPlacement,
+    /// Which of the user's devices this is: it then has a read cursor of its own in the inbox. It is sent in a `connect`
+    /// frame, with the token again where that came with the upgrade.
+    pub device: Option<DeviceId>,
     /// JSON or MessagePack.
     pub encoding: Encoding,
     /// Delays between attempts to connect.
@@ -105,6 +108,7 @@ impl ClientOptions {
             urls: vec![url.into()],
             token,
             token_placement: TokenPlacement::default(),
+            device: None,
             encoding: Encoding::default(),
             backoff: Backoff::default(),
             connect_timeout: Duration::from_secs(10),

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tickwire_protocol::{
-    ChannelName, CloseCode, Command, ErrorCode, Request, SubscriptionRequest, codec::ServerEvent, event::Connected,
+    ChannelName, CloseCode, Command, DeviceId, ErrorCode, Request, SubscriptionRequest, codec::ServerEvent,
+    event::Connected,
 };
 use tokio::time::Instant;
 
@@ -42,6 +43,7 @@ const REFRESH_BEFORE: Duration = Duration::from_secs(30);
 pub(crate) struct SessionOptions {
     pub(crate) url_count: usize,
     pub(crate) token_placement: TokenPlacement,
+    pub(crate) device: Option<DeviceId>,
     /// Whether another token can be had when one is refused.
     pub(crate) token_renews: bool,
     pub(crate) backoff: Backoff,
@@ -294,10 +296,11 @@ impl Session {
         self.introduce(Line::Current);
     }
 
-    /// Sends the token, where it did not come with the upgrade.
+    /// Sends the token, where it did not come with the upgrade or a device is to be named, which takes one.
     fn introduce(&mut self, line: Line) {
-        if self.options.token_placement == TokenPlacement::Frame {
-            let command = Command::Connect { token: self.token.clone(), resume: self.resume.clone(), device: None };
+        let device = self.options.device.clone();
+        if self.options.token_placement == TokenPlacement::Frame || device.is_some() {
+            let command = Command::Connect { token: self.token.clone(), resume: self.resume.clone(), device };
             let id = Some(self.take_id());
             self.effects.push(Effect::Send(line, vec![Request { id, command }]));
         }
@@ -312,10 +315,15 @@ impl Session {
             ServerEvent::Message(message) if self.subscriptions.has_moved(&message.channel) => {}
             ServerEvent::Delta(delta) if self.subscriptions.has_moved(&delta.channel) => {}
             ServerEvent::Delta(delta) => self.delta(now, *delta),
-            ServerEvent::Presence { channel, .. } | ServerEvent::Reset { channel, .. }
+            ServerEvent::Presence { channel, .. }
+            | ServerEvent::Reset { channel, .. }
+            | ServerEvent::Acked { id: None, channel, .. }
                 if self.subscriptions.has_moved(&channel) => {}
             ServerEvent::Message(message) => self.message(now, *message),
-            event @ (ServerEvent::Presence { .. } | ServerEvent::Reset { .. }) => self.take_channel_event(event),
+            event
+            @ (ServerEvent::Presence { .. } | ServerEvent::Reset { .. } | ServerEvent::Acked { id: None, .. }) => {
+                self.take_channel_event(event);
+            }
             ServerEvent::Reconnect { after_ms, .. } => {
                 let at = now + Duration::from_millis(after_ms);
                 self.advised = Some(at);
@@ -445,6 +453,12 @@ impl Session {
                 if let Some(live) = self.subscriptions.live(&channel) {
                     live.track.reset(position);
                     self.deliver(&channel, SubscriptionEvent::Reset { position, reason });
+                }
+            }
+            ServerEvent::Acked { channel, position, .. } => {
+                if let Some(live) = self.subscriptions.live(&channel) {
+                    live.track.acknowledged(&[position]);
+                    self.deliver(&channel, SubscriptionEvent::Acknowledged { positions: vec![position] });
                 }
             }
             _ => {}

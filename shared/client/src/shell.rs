@@ -84,6 +84,7 @@ impl Shell {
         let session_options = SessionOptions {
             url_count: options.urls.len(),
             token_placement: options.token_placement,
+            device: options.device.clone(),
             token_renews: matches!(options.token, TokenSource::Provider(_)),
             backoff: options.backoff,
             connect_timeout: options.connect_timeout,

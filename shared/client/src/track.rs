@@ -111,6 +111,17 @@ impl Track {
         self.last = Some(position);
     }
 
+    /// Takes out the critical messages that were delivered and that a `subscribed` no longer owes: they were acknowledged
+    /// elsewhere or expired while nothing told so. Where something may be lost nothing can be said: they stay.
+    pub(crate) fn settled(&mut self, subscribed: &ServerSubscribed) -> Vec<Position> {
+        let Some(top) = subscribed.position.filter(|_| subscribed.recovered) else { return Vec::new() };
+        let owed: BTreeSet<Position> = subscribed.messages.iter().filter_map(|message| message.position).collect();
+        let is_over = |position: &Position| position.epoch == top.epoch && *position <= top && !owed.contains(position);
+        let over: Vec<Position> = self.alerts_seen.iter().copied().filter(is_over).collect();
+        self.acknowledged(&over);
+        over
+    }
+
     /// These were acknowledged and will not come again.
     pub(crate) fn acknowledged(&mut self, positions: &[Position]) {
         for position in positions {
@@ -237,6 +248,19 @@ mod tests {
         assert_eq!(offsets(&first), [2, 9]);
         let again = track.joined(subscribed(DeliveryClass::Inbox, Position::new(1, 9), true, owed()));
         assert!(again.is_empty());
+    }
+
+    #[test]
+    fn an_alert_that_is_no_longer_owed_after_a_break_is_settled() {
+        let mut track = Track::new(None, false);
+        let owed = || vec![message(1, 2, Priority::Critical), message(1, 3, Priority::Critical)];
+        track.joined(subscribed(DeliveryClass::Inbox, Position::new(1, 3), false, owed()));
+        let top = Position::new(1, 4);
+        let lost = subscribed(DeliveryClass::Inbox, top, false, vec![]);
+        assert!(track.settled(&lost).is_empty(), "who knows what was lost");
+        let answer = subscribed(DeliveryClass::Inbox, top, true, owed().split_off(1));
+        assert_eq!(track.settled(&answer), [Position::new(1, 2)]);
+        assert!(track.settled(&answer).is_empty(), "once");
     }
 
     #[test]

@@ -287,6 +287,30 @@ async fn each_device_reads_its_inbox_for_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_recovering_inbox_gets_every_alert_that_is_owed_and_none_that_is_settled() {
+    let node = Node::start();
+    node.publish("user:7", json!({"n": 0})).await;
+    let since = node.client("7").await.subscribe(json!("user:7")).await["position"].clone();
+    let mut critical = Vec::new();
+    for n in 1..=2 {
+        let mut alert = node.message("user:7", &json!({ "n": n }));
+        alert.priority = tickwire_protocol::Priority::Critical;
+        critical.push(tickwire_backplane::Backplane::publish(&*node.backplane, alert).await.unwrap().position.unwrap());
+    }
+    let mut phone = node.client("7").await;
+    phone.ask(json!({"type": "ack", "channel": "user:7", "position": critical[0].to_string()})).await;
+    let again = json!({"channel": "user:7", "since": since});
+    assert_eq!(recovered_numbers(&phone.subscribe(again.clone()).await), [2]);
+    // More than the log keeps.
+    for n in 3..1_010 {
+        node.publish("user:7", json!({ "n": n })).await;
+    }
+    let reply = node.client("7").await.subscribe(again).await;
+    let numbers = recovered_numbers(&reply);
+    assert_eq!((&reply["recovered"], numbers[0], numbers.last()), (&json!(false), 2, Some(&1_009)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn leaving_a_channel_ends_its_messages() {
     let node = Node::start();
     let mut client = node.client("7").await;

@@ -14,7 +14,7 @@ use tickwire_backplane::{
     testing::RedisServer,
 };
 use tickwire_client::{Backoff, Client, ClientOptions, Emitter, EmitterOptions, TokenSource, emitter::Outgoing};
-use tickwire_protocol::{ChannelName, RawJson, UserId};
+use tickwire_protocol::{ChannelName, DeviceId, RawJson, UserId};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -65,9 +65,19 @@ impl Cluster {
 
     /// The same with a token that exists already.
     pub(crate) fn client_with(&self, token: String, at: usize) -> Client {
+        Client::connect(client_options(token, self.urls(at))).unwrap()
+    }
+
+    /// A client of user `user` on one of their devices.
+    pub(crate) fn device(&self, user: &str, device: &str, at: usize) -> Client {
+        let device = Some(DeviceId::new(device).unwrap());
+        Client::connect(ClientOptions { device, ..client_options(token(user), self.urls(at)) }).unwrap()
+    }
+
+    fn urls(&self, at: usize) -> Vec<String> {
         let mut urls: Vec<String> = self.edges.iter().map(|edge| edge.ws("/ws")).collect();
         urls.rotate_left(at);
-        client(token, urls)
+        urls
     }
 }
 
@@ -149,7 +159,7 @@ pub(crate) fn emitter(addr: SocketAddr) -> Emitter {
     Emitter::new(EmitterOptions::new(format!("http://{addr}"), API_KEY)).unwrap()
 }
 
-fn client(token: String, urls: Vec<String>) -> Client {
+fn client_options(token: String, urls: Vec<String>) -> ClientOptions {
     let mut options = ClientOptions::new("", TokenSource::Fixed(token));
     options.urls = urls;
     options.backoff = Backoff {
@@ -159,7 +169,7 @@ fn client(token: String, urls: Vec<String>) -> Client {
         max: Duration::from_millis(500),
     };
     options.call_timeout = PATIENCE;
-    Client::connect(options).unwrap()
+    options
 }
 
 /// A token for `user` with role `desk` and every trading session.
@@ -216,7 +226,11 @@ pub(crate) struct Standalone {
 
 impl Standalone {
     pub(crate) async fn start() -> Self {
-        let config = tickwire_standalone::Config { edge: edge_config(), emitter: emitter_config() };
+        Self::with(emitter_config()).await
+    }
+
+    pub(crate) async fn with(emitter_config: tickwire_emitter::Config) -> Self {
+        let config = tickwire_standalone::Config { edge: edge_config(), emitter: emitter_config };
         let edge_listener = tickwire_edge::listen(local()).unwrap();
         let emitter_listener = tokio::net::TcpListener::bind(local()).await.unwrap();
         let (edge, emitter_addr) = (edge_listener.local_addr().unwrap(), emitter_listener.local_addr().unwrap());
@@ -232,6 +246,11 @@ impl Standalone {
 
     pub(crate) fn ws(&self, path: &str) -> String {
         format!("ws://{}{path}", self.edge)
+    }
+
+    /// A client of user `user`.
+    pub(crate) fn client(&self, user: &str) -> Client {
+        Client::connect(client_options(token(user), vec![self.ws("/ws")])).unwrap()
     }
 
     pub(crate) async fn stop(self) {

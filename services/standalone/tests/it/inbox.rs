@@ -1,10 +1,10 @@
 use tickwire_client::{
-    SubscribeOptions,
+    Client, SubscribeOptions, Subscription, SubscriptionEvent,
     emitter::{AlertStatus, Notification},
 };
 use tickwire_protocol::{Position, Priority, UserId};
 
-use crate::cluster::{Cluster, channel, soon, until};
+use crate::cluster::{Cluster, channel, json, soon, until};
 
 /// What a new program of the user gets at once: the kinds and positions, in order.
 async fn owed(cluster: &Cluster, edge: usize, count: usize) -> Vec<(String, Position)> {
@@ -61,4 +61,61 @@ async fn an_offline_user_gets_the_newest_hundred_and_every_critical_alert_until_
         cluster.emitter.alert(&alerts[0]).await.unwrap().status == AlertStatus::Acknowledged
     })
     .await;
+}
+
+/// A live subscription to the user's inbox.
+async fn inbox(client: &Client) -> Subscription {
+    let mut inbox = client.subscribe(channel("user:7"), SubscribeOptions::default()).await.unwrap();
+    let first = soon("the inbox", inbox.next_event()).await.unwrap();
+    assert!(matches!(first, SubscriptionEvent::Subscribed { .. }), "{first:?}");
+    inbox
+}
+
+async fn over(inbox: &mut Subscription) -> Vec<Position> {
+    loop {
+        match soon("that something is over", inbox.next_event()).await.unwrap() {
+            SubscriptionEvent::Acknowledged { positions } => return positions,
+            SubscriptionEvent::Ended(error) => panic!("{error}"),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_device_acknowledges_is_over_on_the_other_at_another_edge() {
+    let cluster = Cluster::start().await;
+    let (phone, desk) = (cluster.device("7", "phone", 0), cluster.device("7", "desk", 1));
+    let (mut on_phone, mut on_desk) = (inbox(&phone).await, inbox(&desk).await);
+    notify(&cluster, "margin_call", Priority::Critical).await;
+    notify(&cluster, "news", Priority::Medium).await;
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let position = soon("the phone's", on_phone.next_message()).await.unwrap().message.position.unwrap();
+        assert_eq!(soon("the desk's", on_desk.next_message()).await.unwrap().message.position, Some(position));
+        seen.push(position);
+    }
+    // The ordinary one is the phone's own business.
+    phone.ack(channel("user:7"), seen.clone()).await.unwrap();
+    assert_eq!(over(&mut on_desk).await, seen[..1]);
+    assert_eq!(over(&mut on_phone).await, seen[..1]);
+    drop((on_phone, on_desk, phone, desk));
+
+    let mut later = inbox(&cluster.device("7", "desk", 0)).await;
+    let unread = soon("what the desk has not read", later.next_message()).await.unwrap().message;
+    assert_eq!(unread.position, Some(seen[1]));
+    let read = cluster.device("7", "phone", 1);
+    let mut read = inbox(&read).await;
+    notify(&cluster, "marker", Priority::Medium).await;
+    let marker = soon("the marker", read.next_message()).await.unwrap().message;
+    assert!(marker.data.as_str().contains("marker"), "{marker:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_muted_notification_has_no_position() {
+    let cluster = Cluster::start().await;
+    let client = cluster.client("7", 0);
+    client.preferences(Some(json(r#"{"rules":[{"types":["news"],"action":"mute"}]}"#))).await.unwrap();
+    let muted = Notification { kind: "news".into(), ..Notification::default() };
+    let notified = cluster.emitter.notify(&UserId::new("7").unwrap(), &muted).await.unwrap();
+    assert_eq!((notified.position, notified.suppressed), (None, true));
 }

@@ -6,6 +6,7 @@ mod cluster;
 mod delta;
 mod dialects;
 mod drain;
+mod escalation;
 mod fallback;
 mod inbox;
 mod outage;

@@ -98,10 +98,14 @@ pub struct Notification {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notified {
-    /// Where in the inbox.
-    pub position: Position,
+    /// Where in the inbox; `None` where it was suppressed.
+    #[serde(default)]
+    pub position: Option<Position>,
     /// To ask for its state with [`crate::Emitter::alert`].
     pub alert_id: String,
+    /// The user's preferences mute it: nothing was stored, and there is no alert.
+    #[serde(default)]
+    pub suppressed: bool,
 }
 
 /// What an event did.
@@ -140,6 +144,12 @@ pub struct AlertState {
     /// When, milliseconds since the Unix epoch.
     #[serde(default)]
     pub acknowledged_at: Option<u64>,
+    /// When the escalation webhook took it, milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub escalated_at: Option<u64>,
+    /// Calls of the escalation webhook that were begun.
+    #[serde(default)]
+    pub attempts: u32,
 }
 
 /// A message out of a channel's history.

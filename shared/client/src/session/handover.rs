@@ -86,9 +86,14 @@ impl Session {
                 Patched::NoBase => self.abandon_handover(now),
                 Patched::NotSubscribed => {}
             },
-            ServerEvent::Presence { channel, .. } | ServerEvent::Reset { channel, .. }
+            ServerEvent::Presence { channel, .. }
+            | ServerEvent::Reset { channel, .. }
+            | ServerEvent::Acked { id: None, channel, .. }
                 if !self.subscriptions.has_moved(&channel) => {}
-            event @ (ServerEvent::Presence { .. } | ServerEvent::Reset { .. }) => self.take_channel_event(event),
+            event
+            @ (ServerEvent::Presence { .. } | ServerEvent::Reset { .. } | ServerEvent::Acked { id: None, .. }) => {
+                self.take_channel_event(event);
+            }
             ServerEvent::Unsubscribed { id: None, channel } => {
                 self.grant_ended(&channel, crate::ClientError::GrantEnded);
                 self.finish_handover(now);

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use rand::RngExt;
 use tickwire_protocol::{
-    ChannelName, Command, Delta, ErrorCode, Request, SubscriptionRequest,
+    ChannelName, Command, Delta, ErrorCode, Position, Request, SubscriptionRequest,
     codec::{Message, ServerSubscribed},
 };
 use tokio::time::Instant;
@@ -267,15 +267,20 @@ impl Session {
         subscribed.next = Stage::Live;
         let to = subscribed.id;
         let (position, complete) = (event.position, event.recovered || !event.class.is_lossless());
+        let over = subscribed.track.settled(&event);
         let fresh = subscribed.track.joined(event);
         if !complete {
             let event = SubscriptionEvent::Recovered { complete, position };
             self.effects.push(Effect::Deliver { to, event });
         }
-        self.deliver_recovered(to, fresh);
+        self.deliver_recovered(to, over, fresh);
     }
 
-    fn deliver_recovered(&mut self, to: SubscriptionId, messages: Vec<Message>) {
+    fn deliver_recovered(&mut self, to: SubscriptionId, over: Vec<Position>, messages: Vec<Message>) {
+        if !over.is_empty() {
+            let event = SubscriptionEvent::Acknowledged { positions: over };
+            self.effects.push(Effect::Deliver { to, event });
+        }
         for message in messages {
             let event = SubscriptionEvent::Message(Delivery { message, recovered: true });
             self.effects.push(Effect::Deliver { to, event });
@@ -295,6 +300,7 @@ impl Session {
         let to = subscribed.id;
         // Classes without recovery begin anew with every link and lose nothing that they promise.
         let complete = recovered || !class.is_lossless();
+        let over = subscribed.track.settled(&event);
         let fresh = subscribed.track.joined(event);
         let event = if first {
             SubscriptionEvent::Subscribed { class, position, recovered }
@@ -303,7 +309,7 @@ impl Session {
         };
         self.subscriptions.retry(&channel, None);
         self.effects.push(Effect::Deliver { to, event });
-        self.deliver_recovered(to, fresh);
+        self.deliver_recovered(to, over, fresh);
     }
 
     pub(super) fn message(&mut self, now: Instant, message: Message) {

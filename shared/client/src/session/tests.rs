@@ -1,5 +1,5 @@
 use tickwire_protocol::{
-    DeliveryClass, Position, Priority, RawJson, UserId,
+    DeliveryClass, DeviceId, Position, Priority, RawJson, UserId,
     codec::{Message, ServerSubscribed},
     event::ErrorEvent,
 };
@@ -22,6 +22,7 @@ fn options() -> SessionOptions {
     SessionOptions {
         url_count: 2,
         token_placement: TokenPlacement::Header,
+        device: None,
         token_renews: true,
         backoff: Backoff::default(),
         connect_timeout: Duration::from_secs(10),
@@ -410,4 +411,67 @@ fn a_token_in_a_frame_is_sent_when_the_link_is_open() {
     let effects = bench.give(Input::Opened(Line::Current));
     let [Effect::Send(_, requests)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(requests[0].command, Command::Connect { token: Some("t".into()), resume: None, device: None });
+}
+
+#[test]
+fn a_device_is_named_on_every_link_before_anything_is_asked() {
+    let device = DeviceId::new("phone").ok();
+    for token_placement in [TokenPlacement::Header, TokenPlacement::Frame] {
+        let mut bench = Bench::new(SessionOptions { token_placement, device: device.clone(), ..options() });
+        bench.give(Input::Start);
+        bench.give(Input::Token(Some("t".into())));
+        for _ in 0..2 {
+            let effects = bench.give(Input::Opened(Line::Current));
+            let [Effect::Send(_, requests)] = &effects[..] else { panic!("{effects:?}") };
+            let token = Some("t".into());
+            assert_eq!(requests[0].command, Command::Connect { token, resume: None, device: device.clone() });
+            bench.give(connected(None));
+            bench.give(closed(4500));
+            bench.wait();
+        }
+    }
+}
+
+fn alert(offset: u64) -> Message {
+    Message { priority: Priority::Critical, ..message(offset) }
+}
+
+/// What the consumer hears of being over.
+fn over(effects: &[Effect]) -> Vec<Position> {
+    let told = effects.iter().filter_map(|effect| match effect {
+        Effect::Deliver { event: SubscriptionEvent::Acknowledged { positions }, .. } => Some(positions.clone()),
+        _ => None,
+    });
+    told.flatten().collect()
+}
+
+/// An inbox's answer.
+fn owes(id: i64, top: u64, recovered: bool, messages: Vec<Message>) -> Input {
+    let Input::Event(line, ServerEvent::Subscribed(answer)) = subscribed(id, top, recovered, messages) else {
+        panic!("not an answer")
+    };
+    let answer = ServerSubscribed { class: DeliveryClass::Inbox, ..*answer };
+    Input::Event(line, ServerEvent::Subscribed(Box::new(answer)))
+}
+
+#[test]
+fn what_another_device_acknowledged_reaches_the_consumer_at_once_or_after_a_break() {
+    let mut bench = Bench::new(options());
+    bench.give(Input::Start);
+    bench.give(Input::Token(Some("t".into())));
+    bench.connect();
+    let request = SubscriptionRequest::new(channel());
+    let (id, _) = asked(&bench.give(Input::Subscribe { id: SUBSCRIPTION, request }));
+    bench.give(owes(id, 3, false, vec![alert(1), alert(2), alert(3)]));
+    let position = Position::new(1, 1);
+    let live = ServerEvent::Acked { id: None, channel: channel(), position };
+    assert_eq!(over(&bench.give(Input::Event(Line::Current, live))), [position]);
+    let own = ServerEvent::Acked { id: Some(999), channel: channel(), position };
+    assert!(bench.give(Input::Event(Line::Current, own)).is_empty(), "a reply to nothing");
+    bench.give(closed(4500));
+    bench.wait();
+    let (id, _) = asked(&bench.connect());
+    let effects = bench.give(owes(id, 4, true, vec![alert(3), alert(4)]));
+    assert_eq!(over(&effects), [Position::new(1, 2)], "{effects:?}");
+    assert_eq!(offsets(&effects), [4]);
 }
