@@ -75,7 +75,7 @@ impl Tally {
             tally.owed += owed;
             tally.told += told;
             tally.doubled += reading.doubled;
-            tally.delivered += owed.saturating_sub(told + missing + reading.skipped);
+            tally.delivered += owed.saturating_sub(told + missing);
         }
         tally
     }

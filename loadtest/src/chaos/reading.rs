@@ -27,6 +27,8 @@ pub(crate) struct Reading {
     pub(crate) messages: u64,
     pub(crate) doubled: u64,
     pub(crate) skipped: u64,
+    /// Where they stood: after the first position, before the second.
+    holes: Vec<(Position, Position)>,
     /// Messages of an earlier epoch after those of a later one, or a position told that lies behind.
     pub(crate) backwards: u64,
     /// Messages of a new epoch without a word.
@@ -47,10 +49,11 @@ impl Reading {
     }
 
     /// Whether an acknowledged message was neither seen nor told of, nor before the beginning. Positions are dense, so what
-    /// lies before `reached` was seen.
+    /// lies before `reached` and in no hole was seen.
     pub(crate) fn is_owed(&self, position: Position) -> bool {
+        let was_skipped = || self.holes.iter().any(|&(after, before)| after < position && position < before);
         self.start.is_some_and(|start| position > start)
-            && self.reached.is_none_or(|reached| position > reached)
+            && (self.reached.is_none_or(|reached| position > reached) || was_skipped())
             && !self.was_told(position)
     }
 
@@ -152,6 +155,7 @@ impl Walk {
             return;
         } else if first > at.offset + 1 {
             self.reading.skipped += first - at.offset - 1;
+            self.reading.holes.push((at, Position::new(epoch, first)));
         } else {
             self.reading.doubled += (at.offset.min(last) + 1).saturating_sub(first);
         }

@@ -54,7 +54,7 @@ pub(super) fn acknowledged(ledger: &Ledger, readings: &[Reading]) -> Verdict {
         let missing = channel.acks.iter().filter(|ack| reading.is_owed(ack.position)).count();
         owed += channel.acks.len() as u64;
         excused += channel.acks.iter().filter(|ack| reading.was_told(ack.position)).count() as u64;
-        verdict.breach_if(missing > 0, || format!("{} misses the last {missing} of {}", log.name, channel.name));
+        verdict.breach_if(missing > 0, || format!("{} misses {missing} messages of {}", log.name, channel.name));
         let deaf = reading.deaf(&channel.acks);
         verdict.breach_if(deaf > 0, || {
             format!("{} was subscribed to {} and did not get {deaf} messages for long", log.name, channel.name)

@@ -103,7 +103,7 @@ fn an_empty_ledger_is_not_judged() {
 
 #[test]
 fn g1_breaks_on_a_hole_a_double_a_silent_epoch_and_a_needless_reset() {
-    breaks(&["G1"], |ledger| ledger.readers[0].sights[1] = Sight::Run { epoch: 1, first: 3, last: 10 });
+    breaks(&["G1", "G2"], |ledger| ledger.readers[0].sights[1] = Sight::Run { epoch: 1, first: 3, last: 10 });
     breaks(&["G1"], |ledger| ledger.readers[0].message(position(10)));
     breaks(&["G1"], |ledger| ledger.readers[0].message(Position::new(2, 1)));
     breaks(&["G1"], |ledger| ledger.readers[0].see(Sight::Reset { at_ms: 9_000, position: position(11) }));
