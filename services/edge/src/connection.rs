@@ -22,6 +22,7 @@ use crate::{
         FrameReader,
         outgoing::{self, DataKind},
     },
+    hub::gather::List,
     limits::Slot,
     metrics::Transport,
     outbox::{ChannelId, Item, Outbox, Packing, Pushed, Tag},
@@ -81,6 +82,15 @@ pub(crate) struct Closing {
     pub(crate) is_shut: bool,
 }
 
+/// Where the shard has a connection listed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Listed {
+    /// Among those to be written when the pace allows.
+    pub(crate) dirty: bool,
+    /// Among those to be written at once.
+    pub(crate) urgent: bool,
+}
+
 /// A client. Boxed in the shard's slab.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -90,14 +100,15 @@ pub(crate) struct Connection {
     /// The task's (or the pull's).
     pub(crate) waker: Option<Waker>,
     pub(crate) outbox: Option<Box<Outbox>>,
+    /// What it shares with others of what waits; empty while there is an outbox.
+    pub(crate) gathered: List,
     /// Bytes of the outbox as counted in the shard's sum.
     pub(crate) accounted: usize,
     /// The socket would block: only its task writes, when it is writable.
     pub(crate) blocked: bool,
     /// permessage-deflate was agreed on: compressed frames may go and come.
     pub(crate) deflates: bool,
-    /// Listed in the shard's dirty connections.
-    pub(crate) dirty: bool,
+    pub(crate) listed: Listed,
     pub(crate) state: State,
     /// Commands that wait for the one in progress.
     pub(crate) commands: Option<VecDeque<Request>>,
@@ -195,6 +206,19 @@ impl Connection {
             outbox.push_last(end);
         }
         self.closing = Some(Closing { deadline_ms, is_shut: false });
+    }
+
+    /// Whether what it gets next may be shared with others: nothing waits for it that is its own.
+    pub(crate) fn shares(&self) -> bool {
+        self.outbox.is_none() && !self.blocked && self.closing.is_none() && matches!(self.sink, Sink::Socket { .. })
+    }
+
+    /// Its socket, if it has one.
+    pub(crate) fn socket(&self) -> Option<&Socket> {
+        match &self.sink {
+            Sink::Socket { stream, .. } => Some(stream),
+            Sink::Pull => None,
+        }
     }
 
     /// Who it is.

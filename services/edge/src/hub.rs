@@ -3,13 +3,19 @@
 //! Everything here lives on one thread. The hub is borrowed for short, synchronous steps and never across an await; what
 //! needs the backplane runs in a local task and comes back with the names of a channel or connection, which may be gone.
 
+pub(crate) mod audience;
 pub(crate) mod channel;
 pub(crate) mod deliver;
 pub(crate) mod delta;
 pub(crate) mod drain;
+pub(crate) mod encode;
+pub(crate) mod flush;
+pub(crate) mod gather;
 pub(crate) mod membership;
 pub(crate) mod outage;
+mod pace;
 pub(crate) mod repair;
+mod run;
 pub(crate) mod stream;
 pub(crate) mod upkeep;
 
@@ -18,7 +24,7 @@ use std::{
     collections::HashMap,
     rc::Rc,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -31,18 +37,22 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     connection::{
-        Closing, Connection, ConnectionId, Handshake, Sink,
+        Closing, Connection, ConnectionId, Handshake, Listed, Sink,
         pull::Pull,
         socket::Socket,
         state::{Context, State},
         task,
     },
-    framing::{Deflater, FrameReader, Inflater},
+    framing::{FrameReader, Inflater},
     metrics::{CloseLabels, TransportLabels},
     node::Node,
     outbox::{ChannelId, Outbox, Pushed, Tag},
 };
+use audience::Place;
 use channel::Channel;
+use encode::Encoder;
+use gather::{Gather, List};
+use pace::Pace;
 
 /// Why a connection is closed with 4430.
 pub(crate) const TOO_SLOW: &str = "too slow: reconnect and recover by position";
@@ -70,9 +80,15 @@ pub(crate) struct Shard {
     pub(crate) scratch: RefCell<Vec<u8>>,
     /// Compressed messages come in and go out through these, whoever's they are.
     pub(crate) inflater: RefCell<Inflater>,
-    pub(crate) deflater: RefCell<Deflater>,
+    pub(crate) encoder: Rc<Encoder>,
     /// The [`Node::revision`] that connections were checked against.
     pub(crate) rechecked: Cell<u64>,
+    /// The node's clock as of the last flush or tick.
+    pub(crate) coarse_ms: Cell<u32>,
+    /// Bytes written that the metric has not been told of.
+    pub(crate) bytes_out: Cell<u64>,
+    /// The loop will write what is dirty in a moment.
+    pub(crate) rests: Cell<bool>,
     /// Longest time the loop worked without a pause since the last report, microseconds.
     pub(crate) pause_us_max: Cell<u64>,
 }
@@ -82,8 +98,13 @@ pub(crate) struct Hub {
     pub(crate) connections: Slab<Box<Connection>>,
     pub(crate) channels: Slab<Channel>,
     pub(crate) by_name: HashMap<ChannelName, ChannelId, ahash::RandomState>,
-    /// Have something new to write.
+    /// What connections get alike, until it is written.
+    pub(crate) gather: Gather,
+    /// Have messages to be written when the pace allows.
     pub(crate) dirty: Vec<ConnectionId>,
+    /// Have something to be written at once.
+    pub(crate) urgent: Vec<ConnectionId>,
+    pub(crate) pace: Pace,
     #[allow(clippy::vec_box, reason = "a connection takes the box as it is")]
     pub(crate) spare: Vec<Box<Outbox>>,
     /// Channels whose subscription the backplane must be told.
@@ -94,7 +115,7 @@ pub(crate) struct Hub {
     /// Critical inbox messages written since the last call.
     pub(crate) receipts: Vec<(ChannelName, Position)>,
     /// Subscribers with values held back by their rate.
-    pub(crate) rated: Vec<(ChannelId, ConnectionId)>,
+    pub(crate) rated: Vec<(ChannelId, Place, ConnectionId)>,
     /// Waiting for connections, as of each one's last flush.
     pub(crate) outbox_bytes: usize,
     /// Where the sweep goes on.
@@ -104,12 +125,15 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    fn new() -> Self {
+    fn new(coalesce_max: Duration, encoder: Rc<Encoder>) -> Self {
         Self {
             connections: Slab::new(),
             channels: Slab::new(),
             by_name: HashMap::default(),
+            gather: Gather::new(encoder),
             dirty: Vec::new(),
+            urgent: Vec::new(),
+            pace: Pace::new(coalesce_max),
             spare: Vec::new(),
             to_subscribe: Vec::new(),
             presence: Vec::new(),
@@ -139,12 +163,20 @@ impl Hub {
         self.channels.get_mut(id.0 as usize).filter(|channel| channel.serial == serial)
     }
 
-    pub(crate) fn mark_dirty(&mut self, id: ConnectionId) {
+    /// The connection, with all that waits for it in an outbox of its own: call it before anything is put there.
+    pub(crate) fn settled(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        let connection = self.connections.get_mut(id.key as usize).filter(|held| held.serial == id.serial)?;
+        self.gather.spill(connection);
+        Some(connection)
+    }
+
+    /// Has what waits for the connection written at once.
+    pub(crate) fn mark_urgent(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connection(id)
-            && !connection.dirty
+            && !connection.listed.urgent
         {
-            connection.dirty = true;
-            self.dirty.push(id);
+            connection.listed.urgent = true;
+            self.urgent.push(id);
         }
     }
 }
@@ -152,16 +184,22 @@ impl Hub {
 impl Shard {
     pub(crate) fn new(node: Arc<Node>, subscriber: SubscriberId) -> Rc<Self> {
         let handshakes = Semaphore::new(node.config.edge.handshakes_max.max(1));
+        let metrics = Arc::clone(&node.metrics);
+        let encoder = Rc::new(Encoder::new(node.config.edge.deflate_min_bytes, metrics));
+        let coalesce_max = Duration::from_millis(node.config.edge.coalesce_max_ms);
         Rc::new(Self {
             node,
             subscriber,
             handshakes,
-            hub: RefCell::new(Hub::new()),
+            hub: RefCell::new(Hub::new(coalesce_max, Rc::clone(&encoder))),
             work: Notify::new(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
             inflater: RefCell::default(),
-            deflater: RefCell::default(),
+            encoder,
             rechecked: Cell::new(0),
+            coarse_ms: Cell::new(0),
+            bytes_out: Cell::new(0),
+            rests: Cell::new(false),
             pause_us_max: Cell::new(0),
         })
     }
@@ -220,10 +258,11 @@ impl Shard {
             transport,
             waker: None,
             outbox: None,
+            gathered: List::EMPTY,
             accounted: 0,
             blocked: false,
             deflates,
-            dirty: false,
+            listed: Listed::default(),
             state: State::new(None, dialect, offered, area),
             commands: None,
             busy: 0,
@@ -280,11 +319,11 @@ impl Shard {
         tag: Option<Tag>,
     ) {
         let budget = self.budget(hub);
-        let Some(connection) = hub.connection(id) else { return };
+        let Some(connection) = hub.settled(id) else { return };
         if connection.reply(channel, event, tag, budget) == Pushed::Overflow {
             self.close_in(hub, id, CloseCode::TooSlow, TOO_SLOW, None);
         } else {
-            hub.mark_dirty(id);
+            hub.mark_urgent(id);
         }
     }
 
@@ -308,7 +347,7 @@ impl Shard {
     ) {
         let grace_ms = if code == CloseCode::TooSlow { SLOW_CLOSE_GRACE_MS } else { CLOSE_GRACE_MS };
         let deadline_ms = self.node.clock_ms().wrapping_add(grace_ms);
-        let Some(connection) = hub.connection(id) else { return };
+        let Some(connection) = hub.settled(id) else { return };
         if connection.closing.is_some() {
             return;
         }
@@ -318,7 +357,7 @@ impl Shard {
         for subscription in subscriptions {
             self.forget(hub, user.as_ref(), subscription);
         }
-        hub.mark_dirty(id);
+        hub.mark_urgent(id);
         self.node.metrics.closes.get_or_create(&CloseLabels { code: u32::from(code.as_u16()) }).inc();
         if code == CloseCode::TooSlow {
             self.node.metrics.slow_closes.inc();
@@ -331,6 +370,7 @@ impl Shard {
         let now_ms = self.node.clock_ms();
         if let Some(connection) = hub.connection(id) {
             connection.outbox = None;
+            connection.gathered = List::EMPTY;
             connection.closing = Some(Closing { deadline_ms: now_ms, is_shut: true });
             if let Some(waker) = connection.waker.take() {
                 waker.wake();

@@ -31,6 +31,8 @@ pub struct Metrics {
     pub publications_in: Counter,
     /// Messages queued for connections.
     pub messages_out: Counter,
+    /// Filters that were evaluated for a publication.
+    pub filter_evaluations: Counter,
     /// Bytes written to sockets.
     pub bytes_out: Counter,
     /// Bytes read from sockets.
@@ -155,6 +157,11 @@ impl Metrics {
             metrics.publications_in.clone(),
         );
         edge.register("messages_out", "Messages queued for connections", metrics.messages_out.clone());
+        edge.register(
+            "filter_evaluations",
+            "Filters evaluated: once a publication and distinct filter",
+            metrics.filter_evaluations.clone(),
+        );
         edge.register_with_unit("out", "Written to sockets", Unit::Bytes, metrics.bytes_out.clone());
         edge.register_with_unit("in", "Read from sockets", Unit::Bytes, metrics.bytes_in.clone());
         edge.register("deflated", "Messages compressed, each once for all its receivers", metrics.deflated.clone());

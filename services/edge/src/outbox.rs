@@ -17,13 +17,13 @@ mod lanes;
 mod tests;
 mod wire;
 
-use std::sync::Arc;
+use std::{io::IoSlice, sync::Arc};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use tickwire_protocol::{ChannelName, Position, Priority, Publication};
 
 use lanes::{Entry, Lanes, Value};
-pub(crate) use wire::SLICES_MAX;
 use wire::Wire;
 
 /// How often a waiting lane is passed over before it goes first once.
@@ -31,7 +31,7 @@ const PASSED_OVER_MAX: u8 = 32;
 /// What an entry costs beside its frame, bytes.
 const ENTRY_BYTES: usize = 64;
 /// A packed frame's body, bytes at most (one larger message goes alone).
-const PACKED_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const PACKED_BYTES_MAX: usize = 64 * 1024;
 /// Bytes moved to the wire at a time while the socket takes all.
 const FILL_BYTES: usize = 64 * 1024;
 /// The same after the socket refused some: what is on the wire can be neither overtaken nor replaced.
@@ -99,7 +99,7 @@ impl Item {
 }
 
 /// The length of a server frame's header, from its second byte.
-fn header_len(frame: &[u8]) -> usize {
+pub(crate) fn header_len(frame: &[u8]) -> usize {
     match frame.get(1) {
         Some(126) => 4,
         Some(127) => 10,
@@ -139,6 +139,11 @@ impl Outbox {
     /// Nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.lanes.is_empty() && self.wire.is_empty() && self.control.is_none() && self.last.is_none()
+    }
+
+    /// Goes on with a frame of which the socket has taken all but `begun`, as the first thing in an empty outbox.
+    pub(crate) fn resume(&mut self, begun: impl IntoIterator<Item = Bytes>) {
+        self.wire.resume(begun);
     }
 
     /// Appends a reply: it goes before everything that is not yet on the wire, after earlier replies and critical messages.
@@ -291,7 +296,7 @@ impl Outbox {
 
     fn fill_packed(&mut self, packing: Packing, bytes_max: usize) {
         let Some(first) = self.pop() else { return };
-        let mut items = smallvec::SmallVec::<[Item; 16]>::new();
+        let mut items = SmallVec::<[Item; 16]>::new();
         let mut bytes = first.frame.len();
         items.push(first);
         while bytes < bytes_max && items.len() < wire::PACKED_ITEMS_MAX {
@@ -306,9 +311,9 @@ impl Outbox {
         self.wire.pack(items, packing);
     }
 
-    /// What to write next: at most `slices.len()` slices, their number.
-    pub(crate) fn slices<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
-        self.wire.slices(slices)
+    /// What to write next.
+    pub(crate) fn slices(&self) -> SmallVec<[IoSlice<'_>; 16]> {
+        self.wire.slices()
     }
 
     /// The socket took `written` bytes. Tags of items that are now wholly written are handed to `on_written`.

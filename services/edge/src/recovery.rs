@@ -4,7 +4,7 @@
 //! stream's tail, the stream delivers everything after it; so nothing falls between them. What the store is read for is
 //! cut at the tail or completed from the messages delivered during the read. One read serves all that wait for a channel.
 
-use std::{rc::Rc, sync::Arc};
+use std::{collections::VecDeque, rc::Rc, sync::Arc, time::Instant};
 
 use tickwire_backplane::{BackplaneError, HISTORY_LIMIT_MAX, History, HistoryQuery, InboxState};
 use tickwire_protocol::{
@@ -15,7 +15,8 @@ use tickwire_protocol::{
 use crate::{
     hub::{
         Hub, Shard,
-        channel::Join,
+        channel::{Channel, Join},
+        deliver::WORK_MAX,
         stream::{Next, Status, is_expired},
     },
     metrics::reason,
@@ -32,8 +33,9 @@ struct Answer {
 }
 
 impl Shard {
-    /// Answers what can be answered from memory, and reads the store for the rest.
+    /// Answers what can be answered from memory, and reads the store for the rest. Many are answered with pauses.
     pub(crate) fn serve_joins(self: &Rc<Self>, id: ChannelId) {
+        let begun = Instant::now();
         let now = now_ms();
         let mut hub = self.hub.borrow_mut();
         let Some(channel) = hub.channels.get_mut(id.0 as usize) else { return };
@@ -42,33 +44,39 @@ impl Shard {
         }
         let serial = channel.serial;
         let class = channel.policy.class;
-        let mut rest = Vec::new();
-        for mut join in std::mem::take(&mut channel.joins) {
-            let channel = &hub.channels[id.0 as usize];
-            let answer = match class {
-                DeliveryClass::Inbox => None,
-                DeliveryClass::Latest => Some(Answer { messages: channel.stream.values(now), recovered: false }),
-                DeliveryClass::Volatile if channel.policy.history_count == 0 => Some(Answer::nothing(false)),
-                DeliveryClass::Reliable if join.since.is_none() => Some(Answer::nothing(false)),
-                DeliveryClass::Reliable | DeliveryClass::Volatile => join
-                    .since
-                    .and_then(|since| channel.stream.recent_since(since, now))
-                    .map(|messages| Answer { messages, recovered: true }),
-            };
-            match answer {
+        let mut joins = std::mem::take(&mut channel.joins);
+        let mut rest = VecDeque::new();
+        let mut looked = 0;
+        while (looked == 0 || begun.elapsed() < WORK_MAX)
+            && let Some(mut join) = joins.pop_front()
+        {
+            looked += 1;
+            match from_memory(&hub.channels[id.0 as usize], &join, now) {
                 Some(answer) => self.answer(&mut hub, id, &mut join, answer),
-                None => rest.push(join),
+                None => rest.push_back(join),
             }
         }
+        if !joins.is_empty() {
+            let shard = Rc::clone(self);
+            tokio::task::spawn_local(async move {
+                tokio::task::yield_now().await;
+                shard.serve_joins(id);
+                shard.flush_urgent();
+            });
+        }
+        self.note_pause(begun);
+        let channel = &mut hub.channels[id.0 as usize];
         if rest.is_empty() {
+            channel.joins = joins;
             return;
         }
-        let channel = &mut hub.channels[id.0 as usize];
         if class != DeliveryClass::Inbox && channel.reads > 0 {
             // The read under way may have begun before them; they wait for the next.
+            rest.append(&mut joins);
             channel.joins = rest;
             return;
         }
+        channel.joins = joins;
         // What an inbox owes is asked once for each device that waits.
         let groups = if class == DeliveryClass::Inbox { by_device(rest) } else { vec![rest] };
         channel.reads += u32::try_from(groups.len()).unwrap_or(u32::MAX);
@@ -87,54 +95,68 @@ impl Shard {
     async fn read_history(
         self: Rc<Self>,
         (id, serial, name, policy): (ChannelId, u32, ChannelName, Policy),
-        mut joins: Vec<Join>,
+        mut joins: VecDeque<Join>,
     ) {
         // Someone without a position wants the short history of a volatile channel: then all of it is read.
         let since = joins.iter().map(|join| join.since).min().flatten();
         let query = HistoryQuery { since, limit: HISTORY_LIMIT_MAX, reverse: false };
         for _ in 0..READS_MAX {
-            let read = self.node.backplane.history(&name, &policy, query).await;
-            let Some(rest) = self.serve_read((id, serial, &name), joins, read) else { return };
+            let history = match self.node.backplane.history(&name, &policy, query).await {
+                Ok(history) => history,
+                Err(error) => {
+                    let mut hub = self.hub.borrow_mut();
+                    if hub.channel(id, serial).is_some() {
+                        self.refuse_joins(&mut hub, &name, joins.make_contiguous(), &error);
+                    }
+                    joins.clear();
+                    break;
+                }
+            };
+            let mut rest = VecDeque::new();
+            while !joins.is_empty() {
+                if !self.splice((id, serial), &mut joins, &mut rest, &history) {
+                    return;
+                }
+                self.flush_urgent();
+                tokio::task::yield_now().await;
+            }
             joins = rest;
             if joins.is_empty() {
                 break;
             }
-            tokio::task::yield_now().await;
         }
-        self.end_read(id, serial, &name, joins);
+        self.end_read(id, serial, &name, joins.into());
     }
 
-    /// Serves what a read allows; returns who must wait for another, or `None` if the channel is gone.
-    fn serve_read(
+    /// Answers each join that the read can be spliced for, as long as there is time; those it cannot go to `rest`. A read
+    /// that knows of a newer epoch or of messages that did not come also sets the stream's repair going. False if the
+    /// channel is gone.
+    fn splice(
         self: &Rc<Self>,
-        (id, serial, name): (ChannelId, u32, &ChannelName),
-        joins: Vec<Join>,
-        read: Result<History, BackplaneError>,
-    ) -> Option<Vec<Join>> {
-        let mut hub = self.hub.borrow_mut();
-        hub.channel(id, serial)?;
-        match read {
-            Ok(history) => Some(self.splice(&mut hub, id, joins, &history)),
-            Err(error) => {
-                self.refuse_joins(&mut hub, name, &joins, &error);
-                Some(Vec::new())
-            }
-        }
-    }
-
-    /// Answers each join that the read can be spliced for; returns the others. A read that knows of a newer epoch or of
-    /// messages that did not come also sets the stream's repair going.
-    fn splice(self: &Rc<Self>, hub: &mut Hub, id: ChannelId, joins: Vec<Join>, history: &History) -> Vec<Join> {
+        (id, serial): (ChannelId, u32),
+        joins: &mut VecDeque<Join>,
+        rest: &mut VecDeque<Join>,
+        history: &History,
+    ) -> bool {
+        let begun = Instant::now();
         let now = now_ms();
-        let mut rest = Vec::new();
-        for mut join in joins {
+        let mut hub = self.hub.borrow_mut();
+        if hub.channel(id, serial).is_none() {
+            return false;
+        }
+        let mut looked = 0;
+        while (looked == 0 || begun.elapsed() < WORK_MAX)
+            && let Some(mut join) = joins.pop_front()
+        {
+            looked += 1;
             match hub.channels[id.0 as usize].stream.splice(join.since, history, now) {
-                Some((messages, recovered)) => self.answer(hub, id, &mut join, Answer { messages, recovered }),
-                None => rest.push(join),
+                Some((messages, recovered)) => self.answer(&mut hub, id, &mut join, Answer { messages, recovered }),
+                None => rest.push_back(join),
             }
         }
-        self.hear_of(hub, id, history.top);
-        rest
+        self.hear_of(&mut hub, id, history.top);
+        self.note_pause(begun);
+        true
     }
 
     /// The store has numbered up to `top`: what of it did not come is read.
@@ -149,9 +171,9 @@ impl Shard {
     async fn read_inbox(
         self: Rc<Self>,
         (id, serial, name, policy): (ChannelId, u32, ChannelName, Policy),
-        joins: Vec<Join>,
+        mut joins: VecDeque<Join>,
     ) {
-        let device = joins.first().and_then(|join| join.device.clone());
+        let device = joins.front().and_then(|join| join.device.clone());
         let owed = self.node.backplane.inbox(&name, &policy, device.as_ref()).await;
         let since = joins.iter().filter_map(|join| join.since).min();
         let missed = match since {
@@ -176,7 +198,7 @@ impl Shard {
                 }
                 self.hear_of(&mut hub, id, missed.as_ref().map_or(owed.top, |missed| missed.top.max(owed.top)));
             }
-            (Err(error), _) | (_, Err(error)) => self.refuse_joins(&mut hub, &name, &joins, &error),
+            (Err(error), _) | (_, Err(error)) => self.refuse_joins(&mut hub, &name, joins.make_contiguous(), &error),
         }
         drop(hub);
         self.end_read(id, serial, &name, rest);
@@ -201,7 +223,7 @@ impl Shard {
         }
         drop(hub);
         self.serve_joins(id);
-        self.flush_dirty();
+        self.flush_urgent();
     }
 
     fn refuse_joins(&self, hub: &mut Hub, name: &ChannelName, joins: &[Join], error: &BackplaneError) {
@@ -218,8 +240,7 @@ impl Shard {
         let (name, class) = (channel.name.clone(), channel.policy.class);
         let position = (channel.policy.history_count > 0).then(|| channel.stream.position());
         if let Some(options) = &join.options {
-            let choice = crate::hub::channel::Choice::new((**options).clone());
-            messages.retain(|message| choice.wants(message));
+            messages.retain(|message| options.want(message));
         }
         if self.admit(hub, id, join, &messages).is_none() {
             return;
@@ -250,18 +271,32 @@ impl Shard {
     }
 }
 
+/// What a channel's memory has for a newcomer; `None` if the store must be read.
+fn from_memory(channel: &Channel, join: &Join, now_ms: u64) -> Option<Answer> {
+    match channel.policy.class {
+        DeliveryClass::Inbox => None,
+        DeliveryClass::Latest => Some(Answer { messages: channel.stream.values(now_ms), recovered: false }),
+        DeliveryClass::Volatile if channel.policy.history_count == 0 => Some(Answer::nothing(false)),
+        DeliveryClass::Reliable if join.since.is_none() => Some(Answer::nothing(false)),
+        DeliveryClass::Reliable | DeliveryClass::Volatile => {
+            let messages = channel.stream.recent_since(join.since?, now_ms)?;
+            Some(Answer { messages, recovered: true })
+        }
+    }
+}
+
 impl Answer {
     fn nothing(recovered: bool) -> Self {
         Self { messages: Vec::new(), recovered }
     }
 }
 
-fn by_device(joins: Vec<Join>) -> Vec<Vec<Join>> {
-    let mut groups: Vec<Vec<Join>> = Vec::new();
+fn by_device(joins: VecDeque<Join>) -> Vec<VecDeque<Join>> {
+    let mut groups: Vec<VecDeque<Join>> = Vec::new();
     for join in joins {
         match groups.iter_mut().find(|group| group[0].device == join.device) {
-            Some(group) => group.push(join),
-            None => groups.push(vec![join]),
+            Some(group) => group.push_back(join),
+            None => groups.push(VecDeque::from([join])),
         }
     }
     groups

@@ -128,7 +128,7 @@ impl Shard {
                 }
             }
             shard.pump(id);
-            shard.flush_dirty();
+            shard.flush_urgent();
         });
     }
 

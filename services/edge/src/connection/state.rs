@@ -19,6 +19,7 @@ use tickwire_protocol::{
 
 use crate::{
     config::{EdgeConfig, LimitsConfig},
+    hub::audience::Place,
     limits::{Refusal, Spending},
     outbox::ChannelId,
 };
@@ -39,8 +40,8 @@ pub(crate) struct Subscription {
     pub(crate) channel: ChannelId,
     /// Of the request: an answer to an earlier one, left meanwhile, is not its answer.
     pub(crate) serial: u32,
-    /// Its place among the channel's subscribers; `None` until the reply is sent.
-    pub(crate) slot: Option<u32>,
+    /// Among the channel's subscribers; `None` until the reply is sent.
+    pub(crate) place: Option<Place>,
 }
 
 /// See the module.

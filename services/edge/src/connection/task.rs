@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     framing::{Incoming, outgoing},
-    hub::{Hub, Shard, deliver::Flushed},
+    hub::{Hub, Shard, flush::Flushed},
     offences::Offence,
 };
 
@@ -50,7 +50,7 @@ impl Shard {
                 return Poll::Ready(());
             }
             self.pump(id);
-            self.flush_dirty();
+            self.flush_urgent();
         }
         context.waker().wake_by_ref();
         Poll::Pending
@@ -155,9 +155,9 @@ impl Shard {
             match input {
                 Input::Frame(decoded) => self.take_frame(hub, id, decoded, now),
                 Input::Ping(pong) => {
-                    if let Some(connection) = hub.connection(id) {
+                    if let Some(connection) = hub.settled(id) {
                         connection.outbox.get_or_insert_default().push_control(pong);
-                        hub.mark_dirty(id);
+                        hub.mark_urgent(id);
                     }
                 }
                 Input::Closed(code) => self.answer_close(hub, id, code),

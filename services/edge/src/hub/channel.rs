@@ -1,37 +1,17 @@
 //! A channel on a shard: its stream, its subscribers, and who waits to become one.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 
-use slab::Slab;
-use tickwire_protocol::{ChannelName, DeviceId, Position, Publication, namespace::Policy};
+use tickwire_protocol::{ChannelName, DeviceId, Position, namespace::Policy};
 
 use super::{
-    delta::Sent,
+    audience::Audience,
     stream::{RECENT_BUSY_MAX, RECENT_MAX, Stream},
 };
 use crate::connection::{ConnectionId, state::Options};
 
 /// Subscribers from which a channel counts as busy.
 const BUSY_SUBSCRIBERS: usize = 8;
-
-/// A connection's share of a channel.
-#[derive(Debug)]
-pub(crate) struct Subscriber {
-    pub(crate) connection: ConnectionId,
-    pub(crate) choice: Option<Box<Choice>>,
-}
-
-/// What a subscriber wants of the channel, if not everything at once.
-#[derive(Debug)]
-pub(crate) struct Choice {
-    pub(crate) options: Options,
-    /// Shard clock from which the next message may go.
-    pub(crate) due_ms: u32,
-    /// Values that wait for it, oldest first, one per key.
-    pub(crate) held: Vec<Arc<Publication>>,
-    /// With deltas: what the client has, or will have once what waits for it is written.
-    pub(crate) sent: Option<Sent>,
-}
 
 /// A subscription whose reply is still to be made.
 #[derive(Debug)]
@@ -55,37 +35,13 @@ pub(crate) struct Channel {
     pub(crate) name: ChannelName,
     pub(crate) policy: Policy,
     pub(crate) stream: Stream,
-    pub(crate) subscribers: Slab<Subscriber>,
+    pub(crate) subscribers: Audience,
     /// Wait for the stream, or for the next read of the store.
-    pub(crate) joins: Vec<Join>,
+    pub(crate) joins: VecDeque<Join>,
     /// Reads of the store for newcomers under way.
     pub(crate) reads: u32,
     /// Shard clock since when nobody wants it.
     pub(crate) idle_since_ms: Option<u32>,
-}
-
-impl Choice {
-    pub(crate) fn new(options: Options) -> Self {
-        let sent = options.delta.then(Sent::default);
-        Self { options, due_ms: 0, held: Vec::new(), sent }
-    }
-
-    /// Whether the subscriber wants `publication` at all.
-    pub(crate) fn wants(&self, publication: &Publication) -> bool {
-        let key = publication.key.as_deref().unwrap_or_default();
-        self.options.keys.as_ref().is_none_or(|keys| keys.iter().any(|wanted| wanted == key))
-            && self.options.filter.as_ref().is_none_or(|filter| filter.matches(&publication.tags))
-    }
-
-    /// Keeps a value until it may go, in place of an older one of its key.
-    pub(crate) fn hold(&mut self, publication: &Arc<Publication>) -> bool {
-        if let Some(held) = self.held.iter_mut().find(|held| held.key == publication.key) {
-            *held = publication.clone();
-            return true;
-        }
-        self.held.push(publication.clone());
-        false
-    }
 }
 
 impl Channel {
@@ -95,8 +51,8 @@ impl Channel {
             stream: Stream::new(policy.class),
             name,
             policy,
-            subscribers: Slab::new(),
-            joins: Vec::new(),
+            subscribers: Audience::default(),
+            joins: VecDeque::new(),
             reads: 0,
             idle_since_ms: None,
         }

@@ -8,12 +8,9 @@ use std::{cell::OnceCell, collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use tickwire_backplane::LATEST_KEYS_MAX;
-use tickwire_protocol::{Delta, Event, Position, Publication, dialect::Dialect, publication::FrameCache};
+use tickwire_protocol::{Delta, Event, Position, Publication};
 
-use crate::{
-    connection::{frame, frame_kind},
-    hub::Shard,
-};
+use super::encode::{Encoder, Form};
 
 /// The last value of each key that went to a subscriber with deltas. A position belongs to one value of one key in one epoch,
 /// so equal positions prove a base whatever hashes do: a collision only costs a whole value.
@@ -44,25 +41,18 @@ impl Sent {
 
 /// A publication as a change of the value before it: found out and encoded once for all subscribers of a shard that have it.
 pub(super) struct Change<'a> {
-    shard: &'a Shard,
+    encoder: &'a Encoder,
     base: Option<Arc<Publication>>,
     next: &'a Arc<Publication>,
     event: OnceCell<Option<Event>>,
-    plain: [OnceCell<Option<Bytes>>; FrameCache::SLOTS],
-    deflated: [OnceCell<Option<Bytes>>; FrameCache::SLOTS],
+    frames: [OnceCell<Option<Bytes>>; Form::COUNT],
 }
 
 impl<'a> Change<'a> {
     /// `base` is the value of `next`'s key before it.
-    pub(super) fn new(shard: &'a Shard, base: Option<Arc<Publication>>, next: &'a Arc<Publication>) -> Self {
-        Self {
-            shard,
-            base,
-            next,
-            event: OnceCell::new(),
-            plain: [const { OnceCell::new() }; FrameCache::SLOTS],
-            deflated: [const { OnceCell::new() }; FrameCache::SLOTS],
-        }
+    pub(super) fn new(encoder: &'a Encoder, base: Option<Arc<Publication>>, next: &'a Arc<Publication>) -> Self {
+        let frames = [const { OnceCell::new() }; Form::COUNT];
+        Self { encoder, base, next, event: OnceCell::new(), frames }
     }
 
     /// Whether the change means something to who was sent `sent`.
@@ -71,27 +61,22 @@ impl<'a> Change<'a> {
     }
 
     /// Its frame; `None` where the whole value says it better.
-    pub(super) fn frame(&self, dialect: Dialect, deflates: bool) -> Option<Bytes> {
+    pub(super) fn frame(&self, form: Form) -> Option<Bytes> {
         let event = self.event.get_or_init(|| {
             let delta = Delta::between(self.base.as_ref()?, self.next)?;
             Some(Event::Delta(Box::new(delta)))
         });
-        let body = || dialect.encode(event.as_ref()?);
-        let plain = || self.plain[dialect.slot()].get_or_init(|| Some(frame(dialect, &body()?))).clone();
-        if !deflates {
-            return plain();
-        }
-        let compressed = self.deflated[dialect.slot()].get_or_init(|| {
-            let body = body().filter(|body| body.len() >= self.shard.node.config.edge.deflate_min_bytes)?;
-            self.shard.deflater.borrow_mut().frame(frame_kind(dialect), &body)
-        });
-        compressed.clone().or_else(plain)
+        let event = event.as_ref()?;
+        self.frames[form.slot()].get_or_init(|| self.encoder.event_frame(event, form)).clone()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tickwire_protocol::{ChannelName, DeliveryClass, Priority, RawJson, publication::Tags};
+    use tickwire_protocol::{
+        ChannelName, DeliveryClass, Priority, RawJson,
+        publication::{FrameCache, Tags},
+    };
 
     use super::*;
 

@@ -43,7 +43,7 @@ impl Shard {
                 self.close(id, CloseCode::GoingAway, "the node drains", None);
                 false
             });
-            self.flush_dirty();
+            self.flush_urgent();
             if self.hub.borrow().connections.is_empty() {
                 return;
             }
@@ -54,7 +54,7 @@ impl Shard {
         for id in left {
             self.close(id, CloseCode::GoingAway, "the node drains", None);
         }
-        self.flush_dirty();
+        self.flush_urgent();
     }
 }
 

@@ -9,7 +9,7 @@ use tickwire_protocol::{
 
 use super::{
     Hub, Shard,
-    channel::{Channel, Choice, Join, Subscriber},
+    channel::{Channel, Join},
     stream::Status,
 };
 use crate::{
@@ -48,14 +48,14 @@ impl Shard {
             self.reply_in(&mut hub, id, None, &event, None);
             return;
         }
-        connection.state.subscriptions.push(Subscription { channel, serial, slot: None });
+        connection.state.subscriptions.push(Subscription { channel, serial, place: None });
         let Wanted { id: request, since, options, device, .. } = wanted;
         if device.is_some() {
             connection.state.device = device;
         }
         let device = connection.state.device.clone();
         let entry = &mut hub.channels[channel.0 as usize];
-        entry.joins.push(Join { connection: id, serial, id: request, since, options, device });
+        entry.joins.push_back(Join { connection: id, serial, id: request, since, options, device });
         entry.idle_since_ms = None;
         let is_live = entry.stream.status == Status::Live;
         drop(hub);
@@ -90,22 +90,23 @@ impl Shard {
     ) -> Option<()> {
         let connection = hub.connection(join.connection)?;
         let subscription = connection.state.subscriptions.iter().position(|held| held.serial == join.serial)?;
-        if connection.state.subscriptions[subscription].slot.is_some() {
+        if connection.state.subscriptions[subscription].place.is_some() {
             return None;
         }
         let user = connection.identity().map(|identity| identity.user.clone());
         let entry = &mut hub.channels[channel.0 as usize];
-        let mut choice = join.options.take().map(|options| Box::new(Choice::new(*options)));
-        if let Some(sent) = choice.as_mut().and_then(|choice| choice.sent.as_mut()) {
+        let options = join.options.take().map(|options| *options);
+        let (place, run) = entry.subscribers.admit(join.connection, options)?;
+        if let Some(sent) = entry.subscribers.sent_to(place) {
             for message in messages {
                 sent.note(message);
             }
         }
-        let slot = entry.subscribers.insert(Subscriber { connection: join.connection, choice });
+        hub.gather.seal(run);
         entry.set_memory();
         let presence = entry.policy.presence.then(|| entry.name.clone());
         let connection = hub.connection(join.connection)?;
-        connection.state.subscriptions[subscription].slot = u32::try_from(slot).ok();
+        connection.state.subscriptions[subscription].place = Some(place);
         if let (Some(channel), Some(user)) = (presence, user) {
             self.tell_presence(hub, PresenceChange { channel, user, joined: true });
         }
@@ -118,7 +119,7 @@ impl Shard {
     pub(crate) fn leave(&self, id: ConnectionId, name: &ChannelName) -> bool {
         let mut hub = self.hub.borrow_mut();
         let Some(&channel) = hub.by_name.get(name) else { return false };
-        let Some(connection) = hub.connection(id) else { return false };
+        let Some(connection) = hub.settled(id) else { return false };
         let Some(at) = connection.state.subscriptions.iter().position(|held| held.channel == channel) else {
             return false;
         };
@@ -135,17 +136,13 @@ impl Shard {
     pub(crate) fn forget(&self, hub: &mut Hub, user: Option<&UserId>, subscription: Subscription) {
         let clock_ms = self.node.clock_ms();
         let Some(entry) = hub.channels.get_mut(subscription.channel.0 as usize) else { return };
-        let Some(slot) = subscription.slot else {
+        let Some(place) = subscription.place else {
             entry.joins.retain(|join| join.serial != subscription.serial);
             entry.idle_since_ms = entry.is_unused().then_some(clock_ms);
             return;
         };
-        if entry.subscribers.try_remove(slot as usize).is_none() {
-            return;
-        }
-        if entry.subscribers.is_empty() {
-            entry.subscribers.shrink_to_fit();
-        }
+        let Some(run) = entry.subscribers.remove(place) else { return };
+        hub.gather.seal(run);
         entry.idle_since_ms = entry.is_unused().then_some(clock_ms);
         entry.set_memory();
         self.node.metrics.subscriptions.dec();
@@ -207,7 +204,7 @@ impl Shard {
                 }
             }
         }
-        self.flush_dirty();
+        self.flush_urgent();
     }
 
     fn on_subscribed(self: &Rc<Self>, id: ChannelId, serial: u32, position: Position) {

@@ -50,7 +50,7 @@ impl Shard {
                     // A store that is behind is asked again after a pause; a new epoch at once.
                     let is_stuck = repaired.again && repaired.reset.is_none() && repaired.deliver.is_empty();
                     self.apply_repair(id, serial, repaired, is_stuck);
-                    self.flush_dirty();
+                    self.flush_urgent();
                     return;
                 }
                 Err(error) => {
@@ -94,10 +94,10 @@ impl Shard {
     pub(crate) fn send_event(&self, hub: &mut Hub, id: ChannelId, event: &Event, mark: Option<Position>) {
         let budget = self.budget(hub);
         let mut overflown = Vec::new();
-        let Hub { connections, channels, dirty, .. } = &mut *hub;
+        let Hub { connections, channels, gather, urgent, .. } = &mut *hub;
         let channel = &channels[id.0 as usize];
-        for (_, subscriber) in &channel.subscribers {
-            let Some(connection) = connections.get_mut(subscriber.connection.key as usize) else { continue };
+        for subscriber in channel.subscribers.connections() {
+            let Some(connection) = connections.get_mut(subscriber.key as usize) else { continue };
             let dialect = connection.state.dialect();
             let Some(body) = dialect.encode(event) else { continue };
             let tag = matches!(connection.sink, Sink::Pull)
@@ -106,12 +106,13 @@ impl Shard {
             if connection.closing.is_some() {
                 continue;
             }
+            gather.spill(connection);
             let outbox = connection.outbox.get_or_insert_default();
             if outbox.push_lossless(id, Priority::Medium, item, budget) == Pushed::Overflow {
-                overflown.push(subscriber.connection);
-            } else if !connection.dirty {
-                connection.dirty = true;
-                dirty.push(subscriber.connection);
+                overflown.push(subscriber);
+            } else if !connection.listed.urgent {
+                connection.listed.urgent = true;
+                urgent.push(subscriber);
             }
         }
         // A reset that is not said would be a silent loss.

@@ -21,6 +21,14 @@ const SWEEP_TICKS: usize = 40;
 /// Signals taken at a time.
 const BATCH_MAX: usize = 256;
 
+/// Until `due`, for ever if there is none.
+async fn passed(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Shard {
     /// The shard's loop. Ends only if the backplane ends the subscription.
     pub(crate) async fn run(self: Rc<Self>, mut signals: mpsc::Receiver<Signal>, mut orders: mpsc::Receiver<Order>) {
@@ -28,6 +36,7 @@ impl Shard {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let due = self.due();
             tokio::select! {
                 taken = signals.recv_many(&mut batch, BATCH_MAX) => {
                     if taken == 0 {
@@ -40,7 +49,11 @@ impl Shard {
                 _ = tick.tick() => self.on_tick(),
                 () = self.work.notified() => {
                     self.do_work();
-                    let begun = self.flush_pausing(Instant::now()).await;
+                    let begun = self.flush_due(Instant::now()).await;
+                    self.note_pause(begun);
+                }
+                () = passed(due) => {
+                    let begun = self.flush_all(Instant::now()).await;
                     self.note_pause(begun);
                 }
             }
@@ -55,7 +68,7 @@ impl Shard {
                 let _ = answer.send(self.report());
             }
         }
-        self.flush_dirty();
+        self.flush_urgent();
     }
 
     fn report(&self) -> ShardReport {
@@ -139,11 +152,13 @@ impl Shard {
                     Err(error) => tracing::warn!(%error, "channels could not be checked"),
                 }
             }
-            shard.flush_dirty();
+            shard.flush_urgent();
         });
     }
 
     fn on_tick(self: &Rc<Self>) {
+        self.coarse_ms.set(self.node.clock_ms());
+        self.node.metrics.bytes_out.inc_by(self.bytes_out.take());
         self.release_rates();
         self.recheck();
         let is_round = self.sweep();
@@ -151,7 +166,7 @@ impl Shard {
             self.drop_idle_channels();
             self.watch_backplane();
         }
-        self.flush_dirty();
+        self.flush_urgent();
         self.do_work();
     }
 
@@ -159,9 +174,9 @@ impl Shard {
         let clock_ms = self.node.clock_ms();
         let mut hub = self.hub.borrow_mut();
         let rated = std::mem::take(&mut hub.rated);
-        for (channel, connection) in rated {
-            if self.release_held(&mut hub, channel, connection, clock_ms) {
-                hub.rated.push((channel, connection));
+        for entry in rated {
+            if self.release_held(&mut hub, entry, clock_ms) {
+                hub.rated.push(entry);
             }
         }
     }
@@ -215,12 +230,14 @@ impl Shard {
         if since(connection.pinged_ms) >= edge.heartbeat_interval_ms && edge.heartbeat_interval_ms > 0 {
             connection.pinged_ms = clock_ms;
             let quiet = since(connection.sent_ms) >= edge.heartbeat_interval_ms;
-            connection.outbox.get_or_insert_default().push_control(outgoing::PING);
             let shows = connection.state.offered && connection.state.dialect().packs();
+            if let Some(connection) = hub.settled(id) {
+                connection.outbox.get_or_insert_default().push_control(outgoing::PING);
+            }
             if quiet && shows {
                 self.reply_in(hub, id, None, &Event::Heartbeat { time_ms: now_ms() }, None);
             }
-            hub.mark_dirty(id);
+            hub.mark_urgent(id);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::framing::{
 };
 
 /// Slices that one `writev` takes.
-pub(crate) const SLICES_MAX: usize = 64;
+const SLICES_MAX: usize = 64;
 /// Messages of one packed frame.
 pub(super) const PACKED_ITEMS_MAX: usize = 512;
 /// A body up to this size is copied into its packed frame: cheaper than three more slices.
@@ -57,6 +57,15 @@ impl Wire {
     pub(super) fn push(&mut self, bytes: Bytes, tag: Option<Box<Tag>>) {
         self.bytes += bytes.len();
         self.segments.push_back(Segment { bytes, tag, ends_frame: false });
+    }
+
+    /// Pushes the rest of a frame of which the socket has taken the beginning.
+    pub(super) fn resume(&mut self, rest: impl IntoIterator<Item = Bytes>) {
+        for bytes in rest {
+            self.push(bytes, None);
+            self.begun = true;
+        }
+        self.end_frame();
     }
 
     /// What was pushed last completes a frame.
@@ -154,14 +163,10 @@ impl Wire {
         self.end_frame();
     }
 
-    pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut count = 0;
-        for (slice, segment) in slices.iter_mut().zip(&self.segments) {
-            let from = if count == 0 { self.written } else { 0 };
-            *slice = IoSlice::new(&segment.bytes[from..]);
-            count += 1;
-        }
-        count
+    pub(super) fn slices(&self) -> SmallVec<[IoSlice<'_>; 16]> {
+        let mut from = self.written;
+        let slices = self.segments.iter().take(SLICES_MAX);
+        slices.map(|segment| IoSlice::new(&segment.bytes[std::mem::take(&mut from)..])).collect()
     }
 
     pub(super) fn advance(&mut self, mut written: usize, on_written: &mut impl FnMut(Tag)) {

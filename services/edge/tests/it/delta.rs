@@ -166,7 +166,7 @@ async fn a_value_that_took_the_place_of_a_waiting_one_comes_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_new_epoch_and_after_coming_back_values_come_whole() {
-    let node = Node::start();
+    let node = Node::start_with(|config| config.edge.shards = 1);
     node.publish_value(CHANNEL, "A", quote(1)).await;
     let mut client = node.client("7").await;
     let (mut values, _) = subscribe(&mut client, with_delta()).await;
@@ -179,8 +179,12 @@ async fn after_a_new_epoch_and_after_coming_back_values_come_whole() {
     values.take(&client.next_of("message").await);
     assert_eq!((values.value("A"), values.deltas), (&quote(3), 1));
 
+    let mut other = node.client("8").await;
+    other.subscribe(json!(CHANNEL)).await;
     client.ask(json!({"type": "unsubscribe", "channels": [CHANNEL]})).await;
     node.publish_value(CHANNEL, "A", quote(4)).await;
+    // The shard has it once someone else does.
+    other.next_of("message").await;
     let (mut values, _) = subscribe(&mut client, with_delta()).await;
     assert_eq!(values.value("A"), &quote(4));
     node.publish_value(CHANNEL, "A", quote(5)).await;
