@@ -76,6 +76,9 @@ pub struct EdgeConfig {
     /// one of priority `critical` never wait; under load a shard gathers as long as its last round of writes took. Below 2 it
     /// gathers only what comes while it writes.
     pub coalesce_max_ms: u64,
+    /// How long a shard works on one thing before others get their turn, milliseconds: a burst of messages, a channel's
+    /// many subscribers or newcomers, a client's packed commands.
+    pub work_max_ms: u64,
     /// Signals of the backplane that may wait for one shard.
     pub signal_queue: usize,
     /// Whether clients that offer permessage-deflate (RFC 7692) get it.
@@ -104,6 +107,7 @@ impl Default for EdgeConfig {
             drain_ms: 20_000,
             channel_linger_ms: 3_000,
             coalesce_max_ms: 2,
+            work_max_ms: 5,
             signal_queue: 65_536,
             deflate: true,
             deflate_min_bytes: 200,

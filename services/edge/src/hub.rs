@@ -21,7 +21,7 @@ pub(crate) mod upkeep;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -83,6 +83,8 @@ pub(crate) struct Shard {
     pub(crate) encoder: Rc<Encoder>,
     /// The [`Node::revision`] that connections were checked against.
     pub(crate) rechecked: Cell<u64>,
+    /// How long the loop may work before others get their turn.
+    pub(crate) work_max: Duration,
     /// The node's clock as of the last flush or tick.
     pub(crate) coarse_ms: Cell<u32>,
     /// Bytes written that the metric has not been told of.
@@ -109,7 +111,7 @@ pub(crate) struct Hub {
     pub(crate) spare: Vec<Box<Outbox>>,
     /// Channels whose subscription the backplane must be told.
     pub(crate) to_subscribe: Vec<ChannelId>,
-    pub(crate) presence: Vec<PresenceChange>,
+    pub(crate) presence: VecDeque<PresenceChange>,
     /// A presence call is under way; changes keep their order.
     pub(crate) telling_presence: bool,
     /// Critical inbox messages written since the last call.
@@ -136,7 +138,7 @@ impl Hub {
             pace: Pace::new(coalesce_max),
             spare: Vec::new(),
             to_subscribe: Vec::new(),
-            presence: Vec::new(),
+            presence: VecDeque::new(),
             telling_presence: false,
             receipts: Vec::new(),
             rated: Vec::new(),
@@ -186,6 +188,7 @@ impl Shard {
         let handshakes = Semaphore::new(node.config.edge.handshakes_max.max(1));
         let metrics = Arc::clone(&node.metrics);
         let encoder = Rc::new(Encoder::new(node.config.edge.deflate_min_bytes, metrics));
+        let work_max = Duration::from_millis(node.config.edge.work_max_ms);
         let coalesce_max = Duration::from_millis(node.config.edge.coalesce_max_ms);
         Rc::new(Self {
             node,
@@ -197,6 +200,7 @@ impl Shard {
             inflater: RefCell::default(),
             encoder,
             rechecked: Cell::new(0),
+            work_max,
             coarse_ms: Cell::new(0),
             bytes_out: Cell::new(0),
             rests: Cell::new(false),
@@ -394,6 +398,17 @@ impl Shard {
             heartbeat_interval_ms: edge.heartbeat_interval_ms,
             expires_at_ms: (expires_at_ms != u64::MAX).then_some(expires_at_ms),
         }))
+    }
+
+    /// Whether what began then has to give way to others.
+    pub(crate) fn is_over_time(&self, begun: Instant) -> bool {
+        begun.elapsed() >= self.work_max
+    }
+
+    /// Counts that work which began then stops for others to get their turn.
+    pub(crate) fn give_way(&self, begun: Instant) {
+        self.node.metrics.yields.inc();
+        self.note_pause(begun);
     }
 
     /// Notes how long the loop worked since `begun`.

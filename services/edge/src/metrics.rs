@@ -33,6 +33,8 @@ pub struct Metrics {
     pub messages_out: Counter,
     /// Filters that were evaluated for a publication.
     pub filter_evaluations: Counter,
+    /// Times that work stopped half done so that others got their turn.
+    pub yields: Counter,
     /// Bytes written to sockets.
     pub bytes_out: Counter,
     /// Bytes read from sockets.
@@ -162,6 +164,7 @@ impl Metrics {
             "Filters evaluated: once a publication and distinct filter",
             metrics.filter_evaluations.clone(),
         );
+        edge.register("yields", "Times that long work stopped for others to get their turn", metrics.yields.clone());
         edge.register_with_unit("out", "Written to sockets", Unit::Bytes, metrics.bytes_out.clone());
         edge.register_with_unit("in", "Read from sockets", Unit::Bytes, metrics.bytes_in.clone());
         edge.register("deflated", "Messages compressed, each once for all its receivers", metrics.deflated.clone());

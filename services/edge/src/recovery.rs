@@ -16,7 +16,6 @@ use crate::{
     hub::{
         Hub, Shard,
         channel::{Channel, Join},
-        deliver::WORK_MAX,
         stream::{Next, Status, is_expired},
     },
     metrics::reason,
@@ -47,7 +46,7 @@ impl Shard {
         let mut joins = std::mem::take(&mut channel.joins);
         let mut rest = VecDeque::new();
         let mut looked = 0;
-        while (looked == 0 || begun.elapsed() < WORK_MAX)
+        while (looked == 0 || !self.is_over_time(begun))
             && let Some(mut join) = joins.pop_front()
         {
             looked += 1;
@@ -57,6 +56,7 @@ impl Shard {
             }
         }
         if !joins.is_empty() {
+            self.give_way(begun);
             let shard = Rc::clone(self);
             tokio::task::spawn_local(async move {
                 tokio::task::yield_now().await;
@@ -118,12 +118,15 @@ impl Shard {
                     return;
                 }
                 self.flush_urgent();
-                tokio::task::yield_now().await;
+                if !joins.is_empty() {
+                    tokio::task::yield_now().await;
+                }
             }
             joins = rest;
             if joins.is_empty() {
                 break;
             }
+            tokio::task::yield_now().await;
         }
         self.end_read(id, serial, &name, joins.into());
     }
@@ -145,7 +148,7 @@ impl Shard {
             return false;
         }
         let mut looked = 0;
-        while (looked == 0 || begun.elapsed() < WORK_MAX)
+        while (looked == 0 || !self.is_over_time(begun))
             && let Some(mut join) = joins.pop_front()
         {
             looked += 1;

@@ -21,18 +21,30 @@ use crate::{
 /// Stands once in each message and nowhere else: no byte of a frame's header either.
 pub(crate) const MARK: u8 = b'|';
 /// Handshakes in progress at once.
-const CONNECTING_MAX: usize = 64;
+pub(crate) const CONNECTING_MAX: usize = 64;
+
+/// What each client end does.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
+    /// Channels to subscribe to.
+    pub(crate) channels: usize,
+    /// Handshakes in progress.
+    pub(crate) at_once: usize,
+    /// Offer the subprotocol that allows packed frames.
+    pub(crate) packs: bool,
+}
 
 /// Connects half of `count` ends to `address`, says so and waits for a line; connects the rest, then answers `await N` once
 /// N messages in all have come.
-pub(crate) fn run(address: &str, count: usize) -> anyhow::Result<()> {
+pub(crate) fn run(address: &str, count: usize, wanted: Wanted) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let received = Arc::new(AtomicUsize::new(0));
     let token = token()?;
     let connect_all = async |mut left: usize| {
         while left > 0 {
-            let wave = CONNECTING_MAX.min(left);
-            let streams = futures_util::future::try_join_all((0..wave).map(|_| connect(address, &token))).await?;
+            let wave = wanted.at_once.min(left);
+            let streams =
+                futures_util::future::try_join_all((0..wave).map(|_| connect(address, &token, wanted))).await?;
             left -= wave;
             for stream in streams {
                 tokio::spawn(count_marks(stream, Arc::clone(&received)));
@@ -61,21 +73,28 @@ pub(crate) fn run(address: &str, count: usize) -> anyhow::Result<()> {
     })
 }
 
-async fn connect(address: &str, token: &str) -> anyhow::Result<TcpStream> {
+async fn connect(address: &str, token: &str, wanted: Wanted) -> anyhow::Result<TcpStream> {
     let mut stream = TcpStream::connect(address).await?;
+    let subprotocol = if wanted.packs { "Sec-WebSocket-Protocol: tickwire.v1.json\r\n" } else { "" };
     let request = format!(
         "GET /ws?token={token} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{subprotocol}\r\n"
     );
     stream.write_all(request.as_bytes()).await?;
-    let subscribe = format!(r#"{{"id":1,"type":"subscribe","channels":["{CHANNEL}"]}}"#);
+    let channels: Vec<_> = (0..wanted.channels).map(|number| format!(r#""{CHANNEL}{number}""#)).collect();
+    let subscribe = format!(r#"{{"id":1,"type":"subscribe","channels":[{}]}}"#, channels.join(","));
     // A zero mask leaves the payload as it is.
-    let mut frame = vec![0x81, 0x80 | u8::try_from(subscribe.len())?, 0, 0, 0, 0];
+    let [high, low] = u16::try_from(subscribe.len())?.to_be_bytes();
+    let mut frame = if high == 0 && low < 126 { vec![0x81, 0x80 | low] } else { vec![0x81, 0xFE, high, low] };
+    frame.extend_from_slice(&[0; 4]);
     frame.extend_from_slice(subscribe.as_bytes());
     stream.write_all(&frame).await?;
     let mut seen = Vec::new();
     let mut buffer = [0; 1024];
-    while !seen.windows(12).any(|window| window == b"\"subscribed\"") {
+    // The raw loop says it once, whatever is asked.
+    let is_raw = |seen: &[u8]| seen.ends_with(b"\r\n\r\n\"subscribed\"");
+    let subscribed = |seen: &[u8]| seen.windows(12).filter(|window| window == b"\"subscribed\"").count();
+    while subscribed(&seen) < wanted.channels && !is_raw(&seen) {
         let read = tokio::time::timeout(STEP, stream.read(&mut buffer)).await.context("no subscribed frame")??;
         ensure!(read > 0 && seen.len() < 65_536, "refused: {}", String::from_utf8_lossy(&seen));
         seen.extend_from_slice(&buffer[..read]);

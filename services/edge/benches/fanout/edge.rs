@@ -1,6 +1,9 @@
 //! The edge on the memory backplane, publishing to itself.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use tickwire_auth::{
@@ -13,11 +16,11 @@ use tickwire_protocol::{ChannelName, RawJson, UserId, namespace::Namespaces};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    PAYLOAD_BYTES,
+    CHANNELS, PAYLOAD_BYTES, RATE,
     process::{for_each_line, say},
 };
 
-/// Where everything is published: `volatile` without history, so that the path measured is the fan-out alone.
+/// Where everything is published, a number behind it: `volatile` without history, so that the path measured is the fan-out alone.
 pub(crate) const CHANNEL: &str = "public:bench";
 const SECRET: &str = "a secret for this benchmark alone";
 
@@ -41,12 +44,23 @@ pub(crate) fn serve() -> anyhow::Result<()> {
     let config = Config { auth, limits, ..Config::default() };
     runtime.spawn(tickwire_edge::run(config, listener, Arc::clone(&backplane), CancellationToken::new()));
     say(&format!("listening {address}"))?;
-    let channel = ChannelName::new(CHANNEL)?;
-    let policy = Namespaces::default().policy(&channel).context("policy")?.clone();
+    let channels: Vec<_> =
+        (0..CHANNELS).map(|number| ChannelName::new(&format!("{CHANNEL}{number}"))).collect::<Result<_, _>>()?;
+    let policy = Namespaces::default().policy(&channels[0]).context("policy")?.clone();
     let data = RawJson::of(&format!("|{}", "x".repeat(usize::from(PAYLOAD_BYTES) - 3)))?;
     for_each_line(|line| {
+        let message = |at: usize| Publish::new(channels[at % CHANNELS].clone(), policy.clone(), data.clone());
+        if let Some(paced) = line.strip_prefix("pace ") {
+            let begun = Instant::now();
+            for number in 0..paced.parse::<usize>()? {
+                let due = begun + Duration::from_secs_f64(number as f64 / RATE as f64);
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                runtime.block_on(backplane.publish(message(number)))?;
+            }
+            return Ok(());
+        }
         let messages: usize = line.strip_prefix("publish ").context("publish N")?.parse()?;
-        let batch = (0..messages).map(|_| Publish::new(channel.clone(), policy.clone(), data.clone())).collect();
+        let batch = (0..messages).map(|_| message(0)).collect();
         for result in runtime.block_on(backplane.publish_batch(batch)) {
             result?;
         }

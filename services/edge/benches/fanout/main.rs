@@ -27,6 +27,16 @@ const LONE_MESSAGES: usize = 150;
 const BURSTS: usize = 150;
 /// Messages in one burst.
 const BURST: usize = 16;
+/// Channels of each connection where there are several.
+const CHANNELS: usize = 10;
+/// Connections that get [`RATE`] messages a second each, over [`CHANNELS`] channels.
+const PACED_CONNECTIONS: usize = 200;
+const RATE: usize = 1_000;
+const PACED_SECONDS: usize = 5;
+/// Messages that the raw loop puts into one write at that rate: what comes in the edge's longest delay.
+const PACED_BATCH: usize = 2;
+/// Connections that come all at once.
+const STORM_CONNECTIONS: usize = 5_000;
 /// Until a server that has nothing to do holds what it keeps.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Longest wait for any one step.
@@ -38,7 +48,9 @@ fn main() -> anyhow::Result<()> {
         Some("serve-edge") => edge::serve(),
         Some("serve-raw") => raw::serve(),
         Some("clients") => {
-            clients::run(arguments.get(1).context("address")?, arguments.get(2).context("count")?.parse()?)
+            let number = |at: usize| anyhow::Ok(arguments.get(at).context("count")?.parse()?);
+            let wanted = clients::Wanted { channels: number(3)?, at_once: number(4)?, packs: number(5)? > 0 };
+            clients::run(arguments.get(1).context("address")?, number(2)?, wanted)
         }
         Some(count) => compare(count.parse().context("usage: fanout [CONNECTIONS]")?),
         None => compare(CONNECTIONS),
@@ -55,6 +67,8 @@ struct Cost {
     idle_bytes: f64,
     /// Of the second half alone: what one more connection costs.
     further_bytes: f64,
+    /// What the kernel's allocations grew by for each connection: the whole machine's, with the clients' ends.
+    kernel_bytes: f64,
 }
 
 fn compare(connections: usize) -> anyhow::Result<()> {
@@ -69,6 +83,14 @@ fn compare(connections: usize) -> anyhow::Result<()> {
     bytes("anonymous memory when empty, B", raw.empty_bytes, edge.empty_bytes);
     bytes("more for each connection, B", raw.idle_bytes, edge.idle_bytes);
     bytes("for each of the second half, B", raw.further_bytes, edge.further_bytes);
+    bytes("kernel, both ends, each, B", raw.kernel_bytes, edge.kernel_bytes);
+    let (raw_us, edge_us, packed_us) =
+        (paced("serve-raw", false)?, paced("serve-edge", false)?, paced("serve-edge", true)?);
+    let paced = format!("CPU us, {CHANNELS} channels, {RATE}/s each");
+    line(&paced, raw_us, edge_us);
+    line(&format!("{paced}, packed"), raw_us, packed_us);
+    let storm = storm("serve-edge")?;
+    println!("{:<34}{:>12}{storm:>12.0}", format!("{STORM_CONNECTIONS} at once, each, B"), "");
     Ok(())
 }
 
@@ -78,7 +100,8 @@ fn measure(role: &str, connections: usize) -> anyhow::Result<Cost> {
     // It listens before its shards run: what they need is not the connections'.
     std::thread::sleep(SETTLE);
     let empty = server.usage()?;
-    let mut clients = Child::start(&["clients", &address, &connections.to_string()])?;
+    let kernel_before = process::kernel_bytes()?;
+    let mut clients = start_clients(&address, connections, 1, clients::CONNECTING_MAX, false)?;
     clients.expect("half", STEP)?;
     // Connected and subscribed: let the last handshakes' buffers go before weighing.
     std::thread::sleep(SETTLE);
@@ -87,6 +110,7 @@ fn measure(role: &str, connections: usize) -> anyhow::Result<Cost> {
     clients.expect("ready", STEP)?;
     std::thread::sleep(SETTLE);
     let idle = server.usage()?;
+    let kernel_bytes = (process::kernel_bytes()? - kernel_before) / connections as f64;
     let mut received = 0;
     let mut round = |messages: usize, bursts: usize| -> anyhow::Result<f64> {
         let begun = server.usage()?;
@@ -104,7 +128,42 @@ fn measure(role: &str, connections: usize) -> anyhow::Result<Cost> {
     let grown = |from: &Usage, to: &Usage| to.anonymous_bytes as f64 - from.anonymous_bytes as f64;
     let idle_bytes = grown(&empty, &idle) / connections as f64;
     let further_bytes = grown(&half, &idle) / (connections - connections / 2) as f64;
-    Ok(Cost { lone_us, burst_us, empty_bytes: empty.anonymous_bytes as f64, idle_bytes, further_bytes })
+    Ok(Cost { lone_us, burst_us, empty_bytes: empty.anonymous_bytes as f64, idle_bytes, further_bytes, kernel_bytes })
+}
+
+/// CPU of a delivery where each connection has several channels with many messages a second.
+fn paced(role: &str, packs: bool) -> anyhow::Result<f64> {
+    let mut server = Child::start(&[role])?;
+    let address = server.expect("listening ", STEP)?;
+    let mut clients = start_clients(&address, PACED_CONNECTIONS, CHANNELS, clients::CONNECTING_MAX, packs)?;
+    clients.expect("half", STEP)?;
+    clients.tell("go on")?;
+    clients.expect("ready", STEP)?;
+    std::thread::sleep(SETTLE);
+    let begun = server.usage()?;
+    server.tell(&format!("pace {}", RATE * PACED_SECONDS))?;
+    let deliveries = RATE * PACED_SECONDS * PACED_CONNECTIONS;
+    clients.tell(&format!("await {deliveries}"))?;
+    clients.expect("received", STEP)?;
+    Ok(cpu_us(&begun, &server.usage()?) / deliveries as f64)
+}
+
+/// Memory for each of many connections that came at once.
+fn storm(role: &str) -> anyhow::Result<f64> {
+    let mut server = Child::start(&[role])?;
+    let address = server.expect("listening ", STEP)?;
+    std::thread::sleep(SETTLE);
+    let empty = server.usage()?;
+    let mut clients = start_clients(&address, 2 * STORM_CONNECTIONS, 1, STORM_CONNECTIONS, false)?;
+    clients.expect("half", STEP)?;
+    std::thread::sleep(SETTLE);
+    let grown = server.usage()?.anonymous_bytes as f64 - empty.anonymous_bytes as f64;
+    Ok(grown / STORM_CONNECTIONS as f64)
+}
+
+fn start_clients(address: &str, count: usize, channels: usize, at_once: usize, packs: bool) -> anyhow::Result<Child> {
+    let [count, channels, at_once] = [count, channels, at_once].map(|number| number.to_string());
+    Child::start(&["clients", address, &count, &channels, &at_once, if packs { "1" } else { "0" }])
 }
 
 fn cpu_us(from: &Usage, to: &Usage) -> f64 {

@@ -86,6 +86,14 @@ impl Drop for Child {
     }
 }
 
+/// The kernel's own small allocations, sockets among them.
+pub(crate) fn kernel_bytes() -> anyhow::Result<f64> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Slab:")).context("Slab")?;
+    let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kilobytes * 1024.0)
+}
+
 /// Calls `on_line` for each line of standard input until it ends.
 pub(crate) fn for_each_line(mut on_line: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
     for line in std::io::stdin().lines() {

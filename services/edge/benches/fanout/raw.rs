@@ -1,15 +1,16 @@
 //! The floor: a loop that writes ready frames to every socket, one write a message or one write a burst.
 
 use std::{
-    io::{Read, Write},
+    io::{IoSlice, Read, Write},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::{
-    PAYLOAD_BYTES,
+    PACED_BATCH, PAYLOAD_BYTES, RATE,
     clients::MARK,
     process::{for_each_line, say},
 };
@@ -32,6 +33,20 @@ pub(crate) fn serve() -> anyhow::Result<()> {
     });
     let frame = frame();
     for_each_line(|line| {
+        if let Some(paced) = line.strip_prefix("pace ") {
+            let begun = Instant::now();
+            for number in (0..paced.parse::<usize>()?).step_by(PACED_BATCH) {
+                let due = begun + Duration::from_secs_f64(number as f64 / RATE as f64);
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                // As the edge has them: messages of different channels lie apart.
+                let slices = [IoSlice::new(&frame); PACED_BATCH];
+                for stream in streams.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+                    let written = stream.write_vectored(&slices)?;
+                    ensure!(written == frame.len() * PACED_BATCH, "a client does not keep up");
+                }
+            }
+            return Ok(());
+        }
         let messages: usize = line.strip_prefix("publish ").context("publish N")?.parse()?;
         let burst = frame.repeat(messages);
         for stream in streams.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {

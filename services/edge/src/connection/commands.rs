@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
 use tickwire_auth::{AuthError, Decision, Identity, may_read};
@@ -40,11 +41,36 @@ impl Shard {
         commands.push_back(request);
     }
 
-    /// Carries out what waits, until a command has to wait for an answer.
+    /// Carries out what waits, until a command has to wait for an answer, or others have to get their turn.
     pub(crate) fn pump(self: &Rc<Self>, id: ConnectionId) {
+        let begun = Instant::now();
         while let Some(effects) = self.next_effects(id) {
-            for effect in effects {
+            let mut effects = effects.into_iter();
+            for effect in effects.by_ref() {
                 self.carry_out(id, effect);
+                if self.is_over_time(begun) {
+                    break;
+                }
+            }
+            if self.is_over_time(begun) {
+                self.give_way(begun);
+                return self.spawn_for(id, Rc::clone(self).carry_on(id, effects));
+            }
+        }
+        self.note_pause(begun);
+    }
+
+    /// Carries out the rest of a command's effects, with pauses for others. The next command waits for it.
+    async fn carry_on(self: Rc<Self>, id: ConnectionId, effects: impl Iterator<Item = Effect>) {
+        tokio::task::yield_now().await;
+        let mut begun = Instant::now();
+        for effect in effects {
+            self.carry_out(id, effect);
+            if self.is_over_time(begun) {
+                self.give_way(begun);
+                self.flush_urgent();
+                tokio::task::yield_now().await;
+                begun = Instant::now();
             }
         }
     }

@@ -1,11 +1,6 @@
 //! The way of a message: from the backplane's signal to outboxes, then once to each socket.
 
-use std::{
-    cell::OnceCell,
-    rc::Rc,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{cell::OnceCell, rc::Rc, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use slab::Slab;
@@ -26,8 +21,6 @@ use crate::{
     outbox::{ChannelId, Item, Outbox, Pushed, Tag},
 };
 
-/// How long the loop may work before others get their turn.
-pub(crate) const WORK_MAX: Duration = Duration::from_millis(5);
 /// Connections that are given an outbox before the first is written: large batches save writes, small ones save memory.
 const OUTBOXES_MAX: usize = 4_096;
 /// Signals taken between two looks at the clock.
@@ -58,7 +51,7 @@ impl Shard {
                 Signal::Control(_) => {}
                 Signal::Lagged => self.on_lagged(),
             }
-            if self.is_crowded() || (number % CLOCK_INTERVAL == 0 && begun.elapsed() >= WORK_MAX) {
+            if self.is_crowded() || (number % CLOCK_INTERVAL == 0 && self.is_over_time(begun)) {
                 begun = self.flush_all(begun).await;
             }
         }

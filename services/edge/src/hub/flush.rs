@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Hub, Shard, deliver::WORK_MAX, gather::Written};
+use super::{Hub, Shard, gather::Written};
 use crate::{
     connection::{Connection, ConnectionId, Sink, socket::Socket},
     outbox::{Outbox, Packing, Tag},
@@ -113,7 +113,7 @@ impl Shard {
             if self.flush_some(begun, listing) {
                 return begun;
             }
-            self.note_pause(begun);
+            self.give_way(begun);
             tokio::task::yield_now().await;
             begun = Instant::now();
         }
@@ -126,7 +126,7 @@ impl Shard {
         let mut listed = std::mem::take(hub.listed(listing));
         let mut done = 0;
         // At least a few, so that what comes first cannot starve what comes later.
-        while done < listed.len() && (done == 0 || !done.is_multiple_of(CLOCK_INTERVAL) || begun.elapsed() < WORK_MAX) {
+        while done < listed.len() && (done == 0 || !done.is_multiple_of(CLOCK_INTERVAL) || !self.is_over_time(begun)) {
             self.flush_in(&mut hub, listed[done], listing);
             done += 1;
         }
@@ -252,3 +252,7 @@ fn write_outbox(
     }
     if outbox.is_empty() { drained(stream) } else { Flushed::More }
 }
+
+#[cfg(test)]
+#[path = "flush_tests.rs"]
+mod tests;

@@ -156,10 +156,10 @@ impl Shard {
 
     fn tell_presence(&self, hub: &mut Hub, change: PresenceChange) {
         if hub.presence.len() >= PRESENCE_MAX {
-            hub.presence.remove(0);
+            hub.presence.pop_front();
             self.node.metrics.presence_dropped.inc();
         }
-        hub.presence.push(change);
+        hub.presence.push_back(change);
         self.work.notify_one();
     }
 

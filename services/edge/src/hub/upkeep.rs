@@ -157,6 +157,7 @@ impl Shard {
     }
 
     fn on_tick(self: &Rc<Self>) {
+        let begun = Instant::now();
         self.coarse_ms.set(self.node.clock_ms());
         self.node.metrics.bytes_out.inc_by(self.bytes_out.take());
         self.release_rates();
@@ -168,6 +169,7 @@ impl Shard {
         }
         self.flush_urgent();
         self.do_work();
+        self.note_pause(begun);
     }
 
     fn release_rates(&self) {

@@ -13,6 +13,7 @@ mod edge;
 mod fallback;
 mod framing;
 mod fuzz;
+mod load;
 mod pressure;
 mod raw;
 mod sessions;
