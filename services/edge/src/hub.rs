@@ -10,6 +10,7 @@ pub(crate) mod delta;
 pub(crate) mod drain;
 pub(crate) mod encode;
 pub(crate) mod flush;
+mod freshness;
 pub(crate) mod gather;
 pub(crate) mod membership;
 pub(crate) mod outage;
@@ -111,6 +112,10 @@ pub(crate) struct Hub {
     pub(crate) spare: Vec<Box<Outbox>>,
     /// Channels whose subscription the backplane must be told.
     pub(crate) to_subscribe: Vec<ChannelId>,
+    /// `latest` channels with newcomers who wait until the store was asked how far they are.
+    pub(crate) doubtful: Vec<ChannelId>,
+    /// It is being asked.
+    pub(crate) is_confirming: bool,
     pub(crate) presence: VecDeque<PresenceChange>,
     /// A presence call is under way; changes keep their order.
     pub(crate) telling_presence: bool,
@@ -138,6 +143,8 @@ impl Hub {
             pace: Pace::new(coalesce_max),
             spare: Vec::new(),
             to_subscribe: Vec::new(),
+            doubtful: Vec::new(),
+            is_confirming: false,
             presence: VecDeque::new(),
             telling_presence: false,
             receipts: Vec::new(),

@@ -15,7 +15,7 @@ use tickwire_protocol::{
 use crate::{
     hub::{
         Hub, Shard,
-        channel::{Channel, Join},
+        channel::{Channel, Freshness, Join},
         stream::{Next, Status, is_expired},
     },
     metrics::reason,
@@ -69,6 +69,11 @@ impl Shard {
         if rest.is_empty() {
             channel.joins = joins;
             return;
+        }
+        if class == DeliveryClass::Latest {
+            rest.append(&mut joins);
+            channel.joins = rest;
+            return self.doubt(&mut hub, id);
         }
         if class != DeliveryClass::Inbox && channel.reads > 0 {
             // The read under way may have begun before them; they wait for the next.
@@ -229,7 +234,7 @@ impl Shard {
         self.flush_urgent();
     }
 
-    fn refuse_joins(&self, hub: &mut Hub, name: &ChannelName, joins: &[Join], error: &BackplaneError) {
+    pub(crate) fn refuse_joins(&self, hub: &mut Hub, name: &ChannelName, joins: &[Join], error: &BackplaneError) {
         for join in joins {
             self.node.metrics.recoveries.get_or_create(&reason("failed")).inc();
             self.refuse_join(hub, name, join, error);
@@ -278,6 +283,7 @@ impl Shard {
 fn from_memory(channel: &Channel, join: &Join, now_ms: u64) -> Option<Answer> {
     match channel.policy.class {
         DeliveryClass::Inbox => None,
+        DeliveryClass::Latest if join.freshness != Freshness::Known => None,
         DeliveryClass::Latest => Some(Answer { messages: channel.stream.values(now_ms), recovered: false }),
         DeliveryClass::Volatile if channel.policy.history_count == 0 => Some(Answer::nothing(false)),
         DeliveryClass::Reliable if join.since.is_none() => Some(Answer::nothing(false)),

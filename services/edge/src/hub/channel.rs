@@ -25,6 +25,17 @@ pub(crate) struct Join {
     pub(crate) options: Option<Box<Options>>,
     /// Whose read cursor counts.
     pub(crate) device: Option<DeviceId>,
+    pub(crate) freshness: Freshness,
+}
+
+/// Whether a `latest` stream is known to be as new as anything that a newcomer may have seen elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    Unknown,
+    /// The store is being asked how far the channel is.
+    Asked,
+    /// It was asked after the newcomer came, and the stream is that far as soon as it is live.
+    Known,
 }
 
 /// See the module.
@@ -40,6 +51,8 @@ pub(crate) struct Channel {
     pub(crate) joins: VecDeque<Join>,
     /// Reads of the store for newcomers under way.
     pub(crate) reads: u32,
+    /// It stands among [`crate::hub::Hub::doubtful`].
+    pub(crate) is_doubtful: bool,
     /// Shard clock since when nobody wants it.
     pub(crate) idle_since_ms: Option<u32>,
 }
@@ -54,6 +67,7 @@ impl Channel {
             subscribers: Audience::default(),
             joins: VecDeque::new(),
             reads: 0,
+            is_doubtful: false,
             idle_since_ms: None,
         }
     }

@@ -9,7 +9,7 @@ use tickwire_protocol::{
 
 use super::{
     Hub, Shard,
-    channel::{Channel, Join},
+    channel::{Channel, Freshness, Join},
     stream::Status,
 };
 use crate::{
@@ -55,7 +55,8 @@ impl Shard {
         }
         let device = connection.state.device.clone();
         let entry = &mut hub.channels[channel.0 as usize];
-        entry.joins.push_back(Join { connection: id, serial, id: request, since, options, device });
+        let freshness = Freshness::Unknown;
+        entry.joins.push_back(Join { connection: id, serial, id: request, since, options, device, freshness });
         entry.idle_since_ms = None;
         let is_live = entry.stream.status == Status::Live;
         drop(hub);

@@ -484,3 +484,18 @@ async fn leaving_and_coming_back_while_the_store_is_read_answers_the_second_requ
     };
     assert_eq!(recovered_numbers(&reply), [1]);
 }
+
+/// This node has not heard of the newest value, which the client got elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_to_a_latest_channel_gets_no_older_value_from_a_node_that_is_behind() {
+    let node = Node::start();
+    let mut behind = node.client("7").await;
+    behind.subscribe(json!("prices:BTC/USDT")).await;
+    node.publish_value("prices:BTC/USDT", "BTC/USDT", json!({"n": 1})).await;
+    assert_eq!(behind.next_of("message").await["data"]["n"], 1);
+    node.backplane.faults().drop_publications(&channel("prices:BTC/USDT"), 1);
+    node.publish_value("prices:BTC/USDT", "BTC/USDT", json!({"n": 2})).await;
+    let mut newcomer = node.client("8").await;
+    let subscribed = newcomer.subscribe(json!("prices:BTC/USDT")).await;
+    assert_eq!(subscribed["messages"][0]["data"]["n"], 2, "{subscribed}");
+}
