@@ -244,6 +244,7 @@ mod tests {
             position: Some(Position::new(5, 6)),
             class: DeliveryClass::Reliable,
             time_ms: 1,
+            stored_ms: None,
             priority: Priority::Critical,
             key: Some("k".into()),
             tags: BTreeMap::from([("type".to_owned(), "\"}".to_owned())]),
@@ -261,6 +262,7 @@ mod tests {
             position: Some(Position::new(5, 6)),
             recovered: true,
             messages: vec![publication],
+            traced_ms: None,
             expires_at_ms: None,
         }));
         let text = Dialect::Json.encode(&event).unwrap();

@@ -84,7 +84,9 @@ async fn read(mut subscription: tickwire_client::Subscription, sink: Sink, clock
                     _ => {}
                 }
             }
-            SubscriptionEvent::Presence { .. } | SubscriptionEvent::Acknowledged { .. } => {}
+            SubscriptionEvent::Presence { .. }
+            | SubscriptionEvent::Acknowledged { .. }
+            | SubscriptionEvent::Dropped { .. } => {}
             SubscriptionEvent::Ended(error) => tracing::error!(%error, "an honest subscription ended"),
         }
     }

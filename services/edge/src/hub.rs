@@ -8,6 +8,7 @@ pub(crate) mod channel;
 pub(crate) mod deliver;
 pub(crate) mod delta;
 pub(crate) mod drain;
+mod drops;
 pub(crate) mod encode;
 pub(crate) mod flush;
 mod freshness;
@@ -15,6 +16,7 @@ pub(crate) mod gather;
 pub(crate) mod membership;
 pub(crate) mod outage;
 mod pace;
+pub(crate) mod rate;
 pub(crate) mod repair;
 mod run;
 pub(crate) mod stream;
@@ -123,6 +125,7 @@ pub(crate) struct Hub {
     pub(crate) receipts: Vec<(ChannelName, Position)>,
     /// Subscribers with values held back by their rate.
     pub(crate) rated: Vec<(ChannelId, Place, ConnectionId)>,
+    drops: drops::Drops,
     /// Waiting for connections, as of each one's last flush.
     pub(crate) outbox_bytes: usize,
     /// Where the sweep goes on.
@@ -149,6 +152,7 @@ impl Hub {
             telling_presence: false,
             receipts: Vec::new(),
             rated: Vec::new(),
+            drops: drops::Drops::default(),
             outbox_bytes: 0,
             swept: 0,
             outage: outage::Outage::default(),

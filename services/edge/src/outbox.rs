@@ -68,7 +68,7 @@ pub(crate) enum Pushed {
 }
 
 /// What must be remembered of an item until it is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Tag {
     /// Its channel.
     pub(crate) channel: ChannelName,
@@ -76,6 +76,8 @@ pub(crate) struct Tag {
     pub(crate) mark: Option<Position>,
     /// Critical messages in it, to be marked as delivered.
     pub(crate) receipts: Vec<Position>,
+    /// Ends when it is written.
+    pub(crate) span: Option<tracing::Span>,
 }
 
 /// One complete WebSocket frame, and what it belongs to.

@@ -245,6 +245,7 @@ impl Shard {
     fn answer(&self, hub: &mut Hub, id: ChannelId, join: &mut Join, answer: Answer) {
         let Answer { mut messages, recovered } = answer;
         let channel = &hub.channels[id.0 as usize];
+        let traced_ms = join.options.as_ref().filter(|options| options.trace).map(|_| now_ms());
         let (name, class) = (channel.name.clone(), channel.policy.class);
         let position = (channel.policy.history_count > 0).then(|| channel.stream.position());
         if let Some(options) = &join.options {
@@ -260,7 +261,12 @@ impl Shard {
         let Some(connection) = hub.connection(join.connection) else { return };
         let is_pull = matches!(connection.sink, crate::connection::Sink::Pull);
         let receipts: Vec<_> = if class == DeliveryClass::Inbox { critical_positions(&messages) } else { Vec::new() };
-        let tag = (is_pull || !receipts.is_empty()).then(|| Tag { channel: name.clone(), mark: position, receipts });
+        let tag = (is_pull || !receipts.is_empty()).then(|| Tag {
+            channel: name.clone(),
+            mark: position,
+            receipts,
+            span: None,
+        });
         let expires_at_ms = connection
             .identity()
             .map(|identity| identity.expires_at_ms)
@@ -272,6 +278,7 @@ impl Shard {
             position,
             recovered,
             messages,
+            traced_ms,
             expires_at_ms,
         }));
         self.reply_in(hub, join.connection, Some(id), &event, tag);

@@ -71,8 +71,9 @@ impl Client {
         channel: ChannelName,
         options: SubscribeOptions,
     ) -> Result<Subscription, ClientError> {
-        let SubscribeOptions { since, filter, max_rate, keys, delta, params } = options;
-        let request = SubscriptionRequest { channel: channel.clone(), since, filter, max_rate, keys, delta, params };
+        let SubscribeOptions { since, filter, max_rate, keys, delta, trace, params } = options;
+        let request =
+            SubscriptionRequest { channel: channel.clone(), since, filter, max_rate, keys, delta, trace, params };
         let id = SubscriptionId(self.next_subscription.fetch_add(1, Ordering::Relaxed));
         let (events, received) = mpsc::channel(self.subscription_buffer);
         self.orders.send(Order::Subscribe { id, request, events }).await.map_err(|_| stopped())?;

@@ -51,6 +51,11 @@ pub enum SubscriptionEvent {
         /// Which.
         positions: Vec<Position>,
     },
+    /// The server dropped messages of a volatile channel because this client read too slowly.
+    Dropped {
+        /// Since the last such event.
+        count: u64,
+    },
     /// Someone came or went (namespaces with presence).
     Presence {
         /// Who.

@@ -85,6 +85,8 @@ pub struct ClientOptions {
     pub device: Option<DeviceId>,
     /// JSON or MessagePack.
     pub encoding: Encoding,
+    /// Messages a second at most from all `latest` channels together, conflated.
+    pub max_rate: Option<f64>,
     /// Delays between attempts to connect.
     pub backoff: Backoff,
     /// Dial, upgrade and authentication together take at most this.
@@ -110,6 +112,7 @@ impl ClientOptions {
             token_placement: TokenPlacement::default(),
             device: None,
             encoding: Encoding::default(),
+            max_rate: None,
             backoff: Backoff::default(),
             connect_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(10),
@@ -134,6 +137,8 @@ pub struct SubscribeOptions {
     /// Let the edge send changed fields instead of whole values (`latest` channels). Every delivery is a whole value all the
     /// same: the client puts them together, and subscribes again should it lack the value that a change is for.
     pub delta: bool,
+    /// Each message says when it passed where: [`tickwire_protocol::codec::Message::trace`]. Not together with `delta`.
+    pub trace: bool,
     /// Free: presence and logs see it. A JSON object.
     pub params: Option<RawJson>,
 }

@@ -50,6 +50,7 @@ pub(crate) struct SessionOptions {
     pub(crate) connect_timeout: Duration,
     pub(crate) call_timeout: Duration,
     pub(crate) calls_max: usize,
+    pub(crate) max_rate: Option<f64>,
 }
 
 /// A place for a link.
@@ -296,11 +297,12 @@ impl Session {
         self.introduce(Line::Current);
     }
 
-    /// Sends the token, where it did not come with the upgrade or a device is to be named, which takes one.
+    /// Sends the token, where it did not come with the upgrade or a device or a rate is to be named, which takes one.
     fn introduce(&mut self, line: Line) {
-        let device = self.options.device.clone();
-        if self.options.token_placement == TokenPlacement::Frame || device.is_some() {
-            let command = Command::Connect { token: self.token.clone(), resume: self.resume.clone(), device };
+        let (device, max_rate) = (self.options.device.clone(), self.options.max_rate);
+        if self.options.token_placement == TokenPlacement::Frame || device.is_some() || max_rate.is_some() {
+            let (token, resume) = (self.token.clone(), self.resume.clone());
+            let command = Command::Connect { token, resume, device, max_rate };
             let id = Some(self.take_id());
             self.effects.push(Effect::Send(line, vec![Request { id, command }]));
         }
@@ -317,11 +319,14 @@ impl Session {
             ServerEvent::Delta(delta) => self.delta(now, *delta),
             ServerEvent::Presence { channel, .. }
             | ServerEvent::Reset { channel, .. }
+            | ServerEvent::Dropped { channel, .. }
             | ServerEvent::Acked { id: None, channel, .. }
                 if self.subscriptions.has_moved(&channel) => {}
             ServerEvent::Message(message) => self.message(now, *message),
-            event
-            @ (ServerEvent::Presence { .. } | ServerEvent::Reset { .. } | ServerEvent::Acked { id: None, .. }) => {
+            event @ (ServerEvent::Presence { .. }
+            | ServerEvent::Reset { .. }
+            | ServerEvent::Dropped { .. }
+            | ServerEvent::Acked { id: None, .. }) => {
                 self.take_channel_event(event);
             }
             ServerEvent::Reconnect { after_ms, .. } => {
@@ -449,6 +454,7 @@ impl Session {
             ServerEvent::Presence { channel, joined, user } => {
                 self.deliver(&channel, SubscriptionEvent::Presence { user, joined });
             }
+            ServerEvent::Dropped { channel, count } => self.deliver(&channel, SubscriptionEvent::Dropped { count }),
             ServerEvent::Reset { channel, position, reason } => {
                 if let Some(live) = self.subscriptions.live(&channel) {
                     live.track.reset(position);

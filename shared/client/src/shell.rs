@@ -90,6 +90,7 @@ impl Shell {
             connect_timeout: options.connect_timeout,
             call_timeout: options.call_timeout,
             calls_max: options.calls_max,
+            max_rate: options.max_rate,
         };
         Self {
             options: Arc::new(options),

@@ -65,7 +65,7 @@ impl Track {
         let base = self.values.as_ref()?.get(&delta.key).filter(|base| base.time_ms == delta.base_ms)?;
         let data = delta.apply(&base.data)?;
         let Delta { channel, key, time_ms, priority, .. } = delta;
-        Some(Message { channel, position: None, key, time_ms, priority, data })
+        Some(Message { channel, position: None, key, time_ms, priority, data, trace: None })
     }
 
     /// Where to recover from.
@@ -175,6 +175,7 @@ mod tests {
             time_ms: 0,
             priority,
             data: RawJson::null(),
+            trace: None,
         }
     }
 

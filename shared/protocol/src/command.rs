@@ -23,6 +23,8 @@ pub enum Command {
         resume: Option<String>,
         /// Which of the user's devices this is: it then has a read cursor of its own in the inbox.
         device: Option<DeviceId>,
+        /// Messages a second at most from all the connection's `latest` channels together; finite and greater than 0.
+        max_rate: Option<f64>,
     },
     /// Subscribe to each entry.
     Subscribe {
@@ -99,6 +101,8 @@ pub struct SubscriptionRequest {
     pub keys: Option<Vec<String>>,
     /// Changed fields instead of whole values where the client has the last one ([`crate::delta`]); `latest` channels.
     pub delta: bool,
+    /// Each message says when it passed where, see [`crate::event::Trace`].
+    pub trace: bool,
     /// Free: presence and logs see it. A JSON object.
     pub params: Option<RawJson>,
 }
@@ -106,7 +110,16 @@ pub struct SubscriptionRequest {
 impl SubscriptionRequest {
     /// A plain subscription.
     pub fn new(channel: ChannelName) -> Self {
-        Self { channel, since: None, filter: None, max_rate: None, keys: None, delta: false, params: None }
+        Self {
+            channel,
+            since: None,
+            filter: None,
+            max_rate: None,
+            keys: None,
+            delta: false,
+            trace: false,
+            params: None,
+        }
     }
 }
 

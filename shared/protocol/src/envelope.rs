@@ -129,6 +129,7 @@ pub fn decode(
         position,
         class,
         time_ms,
+        stored_ms: None,
         priority,
         key,
         tags,

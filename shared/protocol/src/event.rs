@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 use crate::{ChannelName, DeliveryClass, Delta, ErrorCode, Position, Publication, RawJson, UserId};
 
 /// One event. `id` is that of the request it answers.
@@ -22,6 +24,21 @@ pub enum Event {
     Message(Arc<Publication>),
     /// The same for a subscription with `delta`: what changed since the last value of the key. Native dialects only.
     Delta(Box<Delta>),
+    /// The same for a subscription with `trace`: with the [`Trace`] of its way. Native dialects only.
+    Traced {
+        /// What.
+        publication: Arc<Publication>,
+        /// See [`Trace::edge_ms`].
+        edge_ms: u64,
+    },
+    /// Messages of a volatile channel that were dropped because the client read too slowly, since the last such event:
+    /// `{"type":"dropped","channel","count"}`. Native dialects only.
+    Dropped {
+        /// Where.
+        channel: ChannelName,
+        /// How many.
+        count: u64,
+    },
     /// Reply to `ack`: the last position acknowledged.
     Acked {
         /// Of the request.
@@ -121,6 +138,28 @@ pub enum Event {
     },
 }
 
+/// Where a message's time went: `"trace":{"emit":…,"backplane":…,"edge":…}`, milliseconds since the Unix epoch, each by the
+/// clock of the machine that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Trace {
+    /// When the emitter accepted it: the message's `time`.
+    #[serde(rename = "emit")]
+    pub emit_ms: u64,
+    /// When the store gave it its position; absent where that is not known, as of a message that was read from history.
+    #[serde(rename = "backplane", default)]
+    pub backplane_ms: Option<u64>,
+    /// When the edge queued it for this connection.
+    #[serde(rename = "edge")]
+    pub edge_ms: u64,
+}
+
+impl Trace {
+    /// That of a message that an edge queues at `edge_ms`.
+    pub fn of(publication: &Publication, edge_ms: u64) -> Self {
+        Self { emit_ms: publication.time_ms, backplane_ms: publication.stored_ms, edge_ms }
+    }
+}
+
 /// Fields of `connected`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connected {
@@ -159,6 +198,8 @@ pub struct Subscribed {
     pub recovered: bool,
     /// What was missed, or the current values of a `latest` channel, or what an inbox owes.
     pub messages: Vec<Arc<Publication>>,
+    /// With `trace`: the [`Trace::edge_ms`] of `messages`.
+    pub traced_ms: Option<u64>,
     /// When the grant ends, where it does.
     pub expires_at_ms: Option<u64>,
 }

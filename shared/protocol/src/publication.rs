@@ -22,6 +22,8 @@ pub struct Publication {
     pub class: DeliveryClass,
     /// When the emitter accepted it, milliseconds since the Unix epoch.
     pub time_ms: u64,
+    /// When the store gave it its position, by the store's clock; known of live messages, not of what history gives.
+    pub stored_ms: Option<u64>,
     /// Urgency.
     pub priority: Priority,
     /// The key whose newest value this is, in a `latest` channel.

@@ -103,7 +103,9 @@ async fn listen(journal: &Journal, profile: &Profile, client: &Client, mut subsc
                 }
                 delivered(reader, channel, &delivery)
             }
-            SubscriptionEvent::Presence { .. } | SubscriptionEvent::Acknowledged { .. } => continue,
+            SubscriptionEvent::Presence { .. }
+            | SubscriptionEvent::Acknowledged { .. }
+            | SubscriptionEvent::Dropped { .. } => continue,
             SubscriptionEvent::Ended(error) => {
                 journal.tell(Event::Ended { reader, channel, why: error.to_string() });
                 return;

@@ -18,7 +18,7 @@ use super::{
     state::{self, Ask, Effect, Effects, Wanted},
 };
 use crate::{
-    hub::{Hub, Shard},
+    hub::{Hub, Shard, rate::Rate},
     metrics::reason,
     offences::Offence,
 };
@@ -108,6 +108,11 @@ impl Shard {
             Effect::Device(device) => {
                 if let Some(connection) = self.hub.borrow_mut().connection(id) {
                     connection.state.device = Some(device);
+                }
+            }
+            Effect::Pace(rate) => {
+                if let Some(connection) = self.hub.borrow_mut().connection(id) {
+                    connection.state.rate = Some(Box::new(Rate::per_second(rate)));
                 }
             }
             Effect::Subscribe { wanted, owner_only: false } => self.join(id, *wanted),

@@ -53,7 +53,7 @@ impl Pull {
         hub.outbox_bytes = hub.outbox_bytes + bytes - before;
         let mut mark = None;
         if let Some(tag) = item.tag {
-            let Tag { channel, mark: position, receipts } = *tag;
+            let Tag { channel, mark: position, receipts, span: _ } = *tag;
             hub.receipts.extend(receipts.into_iter().map(|position| (channel.clone(), position)));
             mark = position.map(|position| (channel, position));
             self.shard.work.notify_one();

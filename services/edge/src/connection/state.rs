@@ -19,7 +19,7 @@ use tickwire_protocol::{
 
 use crate::{
     config::{EdgeConfig, LimitsConfig},
-    hub::audience::Place,
+    hub::{audience::Place, rate::Rate},
     limits::{Refusal, Spending},
     outbox::ChannelId,
 };
@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub(crate) subscriptions: Vec<Subscription>,
     /// Which of its user's devices it is, where it said so: whose read cursor it moves.
     pub(crate) device: Option<DeviceId>,
+    /// Of all its `latest` channels together.
+    pub(crate) rate: Option<Box<Rate>>,
     /// It offered a `tickwire.v1` subprotocol.
     pub(crate) offered: bool,
     dialect: Option<Dialect>,
@@ -67,12 +69,16 @@ struct Malfunction {
 }
 
 /// How a subscription differs from a plain one.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Options {
     pub(crate) filter: Option<Filter>,
     pub(crate) keys: Option<Vec<String>>,
-    /// Milliseconds between two messages.
-    pub(crate) interval_ms: Option<u32>,
+    /// Messages a second.
+    pub(crate) max_rate: Option<f64>,
+    /// Messages go with their times.
+    pub(crate) trace: bool,
+    /// The connection's own rate counts too.
+    pub(crate) is_paced: bool,
     /// Changed fields instead of whole values, where the client has the last one.
     pub(crate) delta: bool,
 }
@@ -96,6 +102,8 @@ pub(crate) enum Effect {
     Reply(Event),
     /// Remember which device it is.
     Device(DeviceId),
+    /// Keep to this many messages a second in `latest` channels subscribed from now on.
+    Pace(f64),
     /// Check the token, then authenticate.
     Verify { id: Option<i64>, token: String, refresh: bool },
     /// Join; if `owner_only`, only the channel's recorded owner may.
@@ -137,6 +145,7 @@ impl State {
             identity: identity.map(Rc::new),
             subscriptions: Vec::new(),
             device: None,
+            rate: None,
             offered,
             dialect,
             area,
@@ -182,8 +191,9 @@ impl State {
             Command::Ping => effects.push(Effect::Reply(Event::Pong { id, time_ms: context.now_ms })),
             Command::Heartbeat => effects.push(Effect::Reply(Event::Heartbeat { time_ms: context.now_ms })),
             // `resume` needs no answer: positions say where a client stands.
-            Command::Connect { token, device, .. } => {
+            Command::Connect { token, device, max_rate, .. } => {
                 effects.extend(device.map(Effect::Device));
+                effects.extend(max_rate.filter(|_| token.is_some()).map(Effect::Pace));
                 effects.push(self.on_connect(id, token));
             }
             command => match &self.identity {
@@ -338,7 +348,7 @@ impl State {
             let refusal = Refusal::channels(most);
             return refuse(id, refusal.code, &refusal.message, name);
         }
-        let options = match options(&request, policy, self.dialect(), context.limits) {
+        let options = match options(&request, policy, self, context.limits) {
             Ok(options) => options,
             Err(text) => return refuse(id, ErrorCode::BadRequest, &text, name),
         };
@@ -425,13 +435,14 @@ fn device(params: &RawJson) -> Result<Option<DeviceId>, String> {
 fn options(
     request: &SubscriptionRequest,
     policy: &Policy,
-    dialect: Dialect,
+    state: &State,
     limits: &LimitsConfig,
 ) -> Result<Option<Box<Options>>, String> {
     if request.params.as_ref().is_some_and(|params| params.bytes().len() > limits.params_bytes) {
         return Err(format!("params may have {} bytes at most", limits.params_bytes));
     }
     let mut options = Options::default();
+    let is_native = matches!(state.dialect(), Dialect::Json | Dialect::MsgPack);
     if let Some(text) = &request.filter {
         options.filter = Some(Filter::parse(text).map_err(|error| error.to_string())?);
     }
@@ -445,22 +456,28 @@ fn options(
         if policy.class.is_lossless() {
             return Err("maxRate would lose messages of this channel; it is for latest and volatile ones".into());
         }
-        // A rate below one message an hour is that; casts saturate and NaN was refused by the codec.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 1..=3,600,000")]
-        let interval_ms = (1_000.0 / rate).clamp(1.0, 3_600_000.0) as u32;
-        options.interval_ms = Some(interval_ms);
+        options.max_rate = Some(rate);
     }
     if request.delta {
         if policy.class != DeliveryClass::Latest {
             return Err("delta is for channels of class latest".into());
         }
-        if !matches!(dialect, Dialect::Json | Dialect::MsgPack) {
+        if !is_native {
             return Err("this dialect has no deltas: use a tickwire.v1 subprotocol".into());
         }
         options.delta = true;
     }
-    let plain = !options.delta && options.filter.is_none() && options.keys.is_none() && options.interval_ms.is_none();
-    Ok(if plain { None } else { Some(Box::new(options)) })
+    if request.trace {
+        if !is_native {
+            return Err("this dialect shows no trace: use a tickwire.v1 subprotocol".into());
+        }
+        if request.delta {
+            return Err("trace and delta do not go together".into());
+        }
+        options.trace = true;
+    }
+    options.is_paced = state.rate.is_some() && policy.class == DeliveryClass::Latest;
+    Ok((options != Options::default()).then(|| Box::new(options)))
 }
 
 /// An `error` about a channel.

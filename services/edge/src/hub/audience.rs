@@ -8,7 +8,7 @@ use std::sync::Arc;
 use slab::Slab;
 use tickwire_protocol::{Publication, filter::Filter};
 
-use super::{delta::Sent, gather::RunId};
+use super::{delta::Sent, gather::RunId, rate::Rate};
 use crate::connection::{ConnectionId, state::Options};
 
 /// Groups looked at for an equal filter; a channel with more distinct ones may hold a filter twice.
@@ -27,10 +27,12 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Choice {
     keys: Option<Vec<String>>,
-    /// Milliseconds between two messages.
-    pub(crate) interval_ms: Option<u32>,
-    /// Shard clock from which the next message may go.
-    pub(crate) due_ms: u32,
+    /// Of this subscription.
+    pub(crate) rate: Option<Rate>,
+    /// The connection's own rate counts too.
+    pub(crate) is_paced: bool,
+    /// Messages go with their times.
+    pub(crate) is_traced: bool,
     /// Values that wait for it, oldest first, one per key.
     pub(crate) held: Vec<Arc<Publication>>,
     /// With deltas: what the client has, or will have once what waits for it is written.
@@ -105,16 +107,16 @@ impl Audience {
 
     /// Takes in a subscriber. Returns also its group's run, which is not the newcomer's. `None` if there is no room for its filter.
     pub(crate) fn admit(&mut self, connection: ConnectionId, options: Option<Options>) -> Option<(Place, RunId)> {
-        let Options { filter, keys, interval_ms, delta } = options.unwrap_or_default();
+        let Options { filter, keys, max_rate, trace, is_paced, delta } = options.unwrap_or_default();
         let group = match filter {
             None => 0,
             Some(filter) => self.group_for(filter)?,
         };
         let members = self.group_mut(group)?;
-        let chooses = delta || keys.is_some() || interval_ms.is_some();
+        let chooses = delta || trace || is_paced || keys.is_some() || max_rate.is_some();
         let index = if chooses {
-            let choice =
-                Box::new(Choice { keys, interval_ms, due_ms: 0, held: Vec::new(), sent: delta.then(Sent::default) });
+            let (rate, sent) = (max_rate.map(Rate::per_second), delta.then(Sent::default));
+            let choice = Box::new(Choice { keys, rate, is_paced, is_traced: trace, held: Vec::new(), sent });
             members.choosers.insert(Chooser { connection, choice })
         } else {
             members.plain.insert(connection)

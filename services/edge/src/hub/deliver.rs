@@ -5,13 +5,18 @@ use std::{cell::OnceCell, rc::Rc, sync::Arc, time::Instant};
 use bytes::Bytes;
 use slab::Slab;
 use tickwire_backplane::Signal;
-use tickwire_protocol::{ChannelName, CloseCode, DeliveryClass, Event, Position, Priority, Publication, time::now_ms};
+use tickwire_protocol::{
+    ChannelName, CloseCode, DeliveryClass, Event, Position, Priority, Publication, publication::FrameCache,
+    time::now_ms,
+};
+use tickwire_telemetry::trace;
+use tracing::Span;
 
 use super::{
     Hub, Shard, TOO_SLOW,
     audience::{Choice, Group, Place},
     delta::{Change, Sent},
-    encode::Form,
+    encode::{Encoder, Form},
     gather::{GATHERED_BYTES_MAX, Gather},
     stream::{Next, is_expired},
 };
@@ -25,6 +30,8 @@ use crate::{
 const OUTBOXES_MAX: usize = 4_096;
 /// Signals taken between two looks at the clock.
 const CLOCK_INTERVAL: usize = 16;
+/// Receivers of a message whose writes are traced, on each shard.
+const WRITE_SPANS_MAX: usize = 8;
 
 impl Shard {
     /// Takes a batch of signals and writes what is due. Pauses between two of them, never inside one.
@@ -122,8 +129,11 @@ impl Shard {
             }
             to.share(&mut round, group);
             for (index, chooser) in &mut group.choosers {
-                match round.choose(&mut chooser.choice, clock_ms) {
-                    Chosen::Send => to.queue(&mut round, chooser.connection, chooser.choice.sent.as_mut()),
+                let choice = &mut chooser.choice;
+                match round.choose(choice, clock_ms) {
+                    Chosen::Send => {
+                        to.queue(&mut round, chooser.connection, choice.sent.as_mut(), choice.is_traced);
+                    }
                     Chosen::Skip | Chosen::Hold { first: false } => {}
                     Chosen::Hold { first: true } => {
                         rated.push((id, Place::of_chooser(number, index), chooser.connection));
@@ -134,42 +144,64 @@ impl Shard {
         round.finish(hub);
     }
 
-    /// Sends what a subscriber's rate held back and now allows; whether something is still held.
+    /// Sends one message that a rate held back and now allows.
     pub(crate) fn release_held(
         &self,
         hub: &mut Hub,
-        (id, place, connection): (ChannelId, Place, ConnectionId),
+        (id, place, to): (ChannelId, Place, ConnectionId),
         clock_ms: u32,
-    ) -> bool {
-        let Some(channel) = hub.channels.get_mut(id.0 as usize) else { return false };
-        let Some(chooser) = channel.subscribers.chooser(place, connection) else { return false };
+    ) -> Released {
+        let Hub { channels, connections, .. } = hub;
+        let Some(channel) = channels.get_mut(id.0 as usize) else { return Released::All };
+        let Some(chooser) = channel.subscribers.chooser(place, to) else { return Released::All };
         let choice = &mut chooser.choice;
-        if choice.held.is_empty() || !is_due(choice.due_ms, clock_ms) {
-            return !choice.held.is_empty();
+        if choice.held.is_empty() {
+            return Released::All;
         }
+        let is_paced = choice.is_paced;
+        let connection = connections.get_mut(to.key as usize).filter(|_| is_paced);
+        let shared = connection.and_then(|connection| connection.state.rate.as_deref_mut());
+        let mut rates = [choice.rate.as_mut(), shared];
+        if rates.iter().flatten().any(|rate| !rate.is_due(clock_ms)) {
+            return Released::Nothing;
+        }
+        rates.iter_mut().flatten().for_each(|rate| rate.spend(clock_ms));
         let publication = choice.held.remove(0);
-        choice.due_ms = clock_ms.wrapping_add(choice.interval_ms.unwrap_or_default());
-        let more = !choice.held.is_empty();
+        let released = if choice.held.is_empty() { Released::All } else { Released::One };
+        let is_traced = choice.is_traced;
         // Others came and went unsent meanwhile: it goes whole.
         if let Some(sent) = &mut choice.sent {
             sent.note(&publication);
         }
-        self.deliver_to(hub, id, connection, &publication);
-        more
+        self.deliver_to(hub, id, to, &publication, is_traced);
+        released
     }
 
     /// Queues a message for one connection, whole.
-    pub(crate) fn deliver_to(&self, hub: &mut Hub, id: ChannelId, to: ConnectionId, publication: &Arc<Publication>) {
+    pub(crate) fn deliver_to(
+        &self,
+        hub: &mut Hub,
+        id: ChannelId,
+        to: ConnectionId,
+        publication: &Arc<Publication>,
+        is_traced: bool,
+    ) {
         let mut round = Round::new(self, hub, id, publication, None);
         let Hub { connections, gather, dirty, urgent, spare, .. } = hub;
-        Receivers { connections, gather, dirty, urgent, spare }.queue(&mut round, to, None);
+        Receivers { connections, gather, dirty, urgent, spare }.queue(&mut round, to, None, is_traced);
         round.finish(hub);
     }
 }
 
-fn is_due(due_ms: u32, clock_ms: u32) -> bool {
-    // The clock wraps: what is more than half its range away lies in the past.
-    clock_ms.wrapping_sub(due_ms) < u32::MAX / 2
+/// What came of looking at what a subscriber's rate holds back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Released {
+    /// Nothing is held any more.
+    All,
+    /// One message went, others wait.
+    One,
+    /// It is not time yet.
+    Nothing,
 }
 
 enum Chosen {
@@ -200,7 +232,7 @@ impl Receivers<'_> {
         if !round.is_shared() {
             self.gather.seal(group.run);
             for (_, connection) in &group.plain {
-                self.queue(round, *connection, None);
+                self.queue(round, *connection, None, false);
             }
             return;
         }
@@ -209,7 +241,7 @@ impl Receivers<'_> {
             if !run.others.is_empty() {
                 let others = std::mem::take(&mut run.others);
                 for &connection in &others {
-                    self.queue(round, connection, None);
+                    self.queue(round, connection, None, false);
                 }
                 self.gather.set_others(group.run, others);
             }
@@ -233,13 +265,13 @@ impl Receivers<'_> {
         }
         round.queued += listed;
         for &connection in &others {
-            self.queue(round, connection, None);
+            self.queue(round, connection, None, false);
         }
         self.gather.set_receivers(run, listed, others);
     }
 
     /// Puts the message into one connection's own outbox. `sent` is what a subscriber with deltas has.
-    fn queue(&mut self, round: &mut Round<'_>, id: ConnectionId, sent: Option<&mut Sent>) {
+    fn queue(&mut self, round: &mut Round<'_>, id: ConnectionId, sent: Option<&mut Sent>, is_traced: bool) {
         let connection = self.connections.get_mut(id.key as usize).filter(|connection| connection.serial == id.serial);
         let Some(connection) = connection else { return };
         self.gather.spill(connection);
@@ -247,7 +279,7 @@ impl Receivers<'_> {
             connection.outbox = self.spare.pop();
             self.gather.outboxes += 1;
         }
-        round.push(connection, id, sent);
+        round.push(connection, id, sent, is_traced);
         let (is_listed, listed) = match round.publication.priority {
             Priority::Critical => (&mut connection.listed.urgent, &mut *self.urgent),
             _ => (&mut connection.listed.dirty, &mut *self.dirty),
@@ -266,6 +298,8 @@ struct Round<'a> {
     publication: &'a Arc<Publication>,
     /// Frames by form; `None` in a cell where the dialect has no such message.
     frames: [OnceCell<Option<Bytes>>; Form::COUNT],
+    /// The same with [`tickwire_protocol::event::Trace`] by dialect, for those who asked; never compressed.
+    traced: [OnceCell<Option<Bytes>>; FrameCache::SLOTS],
     change: Change<'a>,
     budget: usize,
     queued: u64,
@@ -274,7 +308,10 @@ struct Round<'a> {
     dropped: u64,
     /// Filters evaluated.
     evaluations: u64,
+    /// Who lost this message, of a volatile channel.
+    lost: Vec<ConnectionId>,
     overflown: Vec<ConnectionId>,
+    spans: usize,
 }
 
 impl<'a> Round<'a> {
@@ -291,6 +328,7 @@ impl<'a> Round<'a> {
             class: hub.channels[channel.0 as usize].policy.class,
             publication,
             frames: [const { OnceCell::new() }; Form::COUNT],
+            traced: [const { OnceCell::new() }; FrameCache::SLOTS],
             change: Change::new(&shard.encoder, base, publication),
             budget: shard.budget(hub),
             queued: 0,
@@ -298,7 +336,9 @@ impl<'a> Round<'a> {
             conflated: 0,
             dropped: 0,
             evaluations: 0,
+            lost: Vec::new(),
             overflown: Vec::new(),
+            spans: 0,
         }
     }
 
@@ -306,10 +346,13 @@ impl<'a> Round<'a> {
         if !choice.wants(self.publication) {
             return Chosen::Skip;
         }
-        let Some(interval_ms) = choice.interval_ms else { return Chosen::Send };
-        if choice.held.is_empty() && is_due(choice.due_ms, clock_ms) {
-            choice.due_ms = clock_ms.wrapping_add(interval_ms);
-            return Chosen::Send;
+        // What shares a rate is always held: each channel then gets its turn.
+        if !choice.is_paced {
+            let Some(rate) = &mut choice.rate else { return Chosen::Send };
+            if choice.held.is_empty() && rate.is_due(clock_ms) {
+                rate.spend(clock_ms);
+                return Chosen::Send;
+            }
         }
         if self.class != DeliveryClass::Latest {
             self.dropped += 1;
@@ -322,7 +365,7 @@ impl<'a> Round<'a> {
 
     /// Whether connections may get it alike: nothing must be noted when it is written, and it overtakes nothing.
     fn is_shared(&self) -> bool {
-        self.publication.priority == Priority::Medium
+        self.publication.priority == Priority::Medium && self.publication.traceparent.is_none()
     }
 
     /// The whole message.
@@ -330,8 +373,26 @@ impl<'a> Round<'a> {
         self.frames[form.slot()].get_or_init(|| self.shard.encoder.frame(self.publication, form)).clone()
     }
 
+    /// The same with the times of its way, made when somebody asked for them.
+    fn traced(&self, form: Form) -> Option<Bytes> {
+        let encode = || Encoder::traced(self.publication, form.dialect, now_ms());
+        self.traced[form.dialect.slot()].get_or_init(encode).clone()
+    }
+
+    /// Lasts until the socket has taken the message; only where its sender's trace is kept, and for the first receivers.
+    fn write_span(&mut self) -> Option<Span> {
+        let parent = self.publication.traceparent.as_deref()?;
+        if self.spans >= WRITE_SPANS_MAX {
+            return None;
+        }
+        self.spans += 1;
+        let span = tracing::info_span!(parent: None, "write", channel = self.publication.channel.as_str());
+        trace::set_parent(&span, parent);
+        Some(span)
+    }
+
     /// `sent` is what a subscriber with deltas has.
-    fn push(&mut self, connection: &mut Connection, id: ConnectionId, sent: Option<&mut Sent>) {
+    fn push(&mut self, connection: &mut Connection, id: ConnectionId, sent: Option<&mut Sent>, is_traced: bool) {
         let form = Form::of(connection);
         let mut delta = None;
         if let Some(sent) = sent {
@@ -341,18 +402,23 @@ impl<'a> Round<'a> {
             }
             sent.note(self.publication);
         }
-        let Some(frame) = delta.or_else(|| self.frame(form)) else { return };
+        let whole = || if is_traced { self.traced(form) } else { self.frame(form) };
+        let Some(frame) = delta.or_else(whole) else { return };
         let is_owed = self.class == DeliveryClass::Inbox && self.publication.priority == Priority::Critical;
-        let tag = (is_owed || matches!(connection.sink, Sink::Pull)).then(|| {
+        let span = self.write_span();
+        let tag = (is_owed || span.is_some() || matches!(connection.sink, Sink::Pull)).then(|| {
             let receipts = if is_owed { self.publication.position.into_iter().collect() } else { Vec::new() };
             let channel = self.publication.channel.clone();
-            Box::new(Tag { channel, mark: self.publication.position, receipts })
+            Box::new(Tag { channel, mark: self.publication.position, receipts, span })
         });
         let item = Item { frame, tag };
         match connection.message(self.channel, self.class, self.publication, item, self.budget) {
             Pushed::Queued => self.queued += 1,
             Pushed::Conflated => self.conflated += 1,
-            Pushed::Dropped => self.dropped += 1,
+            Pushed::Dropped => {
+                self.dropped += 1;
+                self.lost.push(id);
+            }
             Pushed::Overflow => self.overflown.push(id),
         }
     }
@@ -368,6 +434,9 @@ impl<'a> Round<'a> {
         }
         if self.dropped > 0 {
             metrics.dropped.get_or_create(&ClassLabels { class: "volatile" }).inc_by(self.dropped);
+        }
+        for id in self.lost {
+            hub.note_drop(id, self.channel);
         }
         for id in self.overflown {
             shard.close_in(hub, id, CloseCode::TooSlow, TOO_SLOW, None);

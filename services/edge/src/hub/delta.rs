@@ -86,6 +86,7 @@ mod tests {
             position: Some(Position::new(epoch, offset)),
             class: DeliveryClass::Latest,
             time_ms: 0,
+            stored_ms: None,
             priority: Priority::Medium,
             key: Some(key.into()),
             tags: Tags::new(),

@@ -48,6 +48,12 @@ impl Encoder {
         Self { deflater: RefCell::default(), deflate_bytes_min, metrics }
     }
 
+    /// The message's frame with the times of its way, if the dialect has one.
+    pub(super) fn traced(publication: &Arc<Publication>, dialect: Dialect, edge_ms: u64) -> Option<Bytes> {
+        let event = Event::Traced { publication: publication.clone(), edge_ms };
+        dialect.encode(&event).map(|body| frame(dialect, &body))
+    }
+
     /// The message's whole frame, if the dialect has one. It is compressed if that is agreed on and worth it, by the first
     /// shard of the node that needs it, for all.
     pub(crate) fn frame(&self, publication: &Arc<Publication>, form: Form) -> Option<Bytes> {

@@ -23,6 +23,7 @@ fn publication(channel: u32, key: Option<u8>, number: u32) -> Arc<Publication> {
         class: DeliveryClass::Reliable,
         position: Some(Position::new(1, u64::from(number))),
         time_ms: 0,
+        stored_ms: None,
         priority: Priority::Medium,
         key: key.map(|key| key.to_string().into()),
         tags: std::collections::BTreeMap::new(),

@@ -78,7 +78,7 @@ impl Shard {
         }
         let Some(&id) = hub.by_name.get(channel) else { return };
         if let Some(notice) = self.notice(Status::Unavailable) {
-            self.deliver_to(hub, id, to, &notice);
+            self.deliver_to(hub, id, to, &notice, false);
         }
     }
 
@@ -96,6 +96,7 @@ impl Shard {
             position: None,
             class: DeliveryClass::Reliable,
             time_ms: now,
+            stored_ms: None,
             priority: Priority::High,
             key: None,
             tags: Tags::new(),

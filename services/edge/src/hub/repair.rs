@@ -101,7 +101,7 @@ impl Shard {
             let dialect = connection.state.dialect();
             let Some(body) = dialect.encode(event) else { continue };
             let tag = matches!(connection.sink, Sink::Pull)
-                .then(|| Box::new(Tag { channel: channel.name.clone(), mark, receipts: Vec::new() }));
+                .then(|| Box::new(Tag { channel: channel.name.clone(), mark, receipts: Vec::new(), span: None }));
             let item = Item { frame: frame(dialect, &body), tag };
             if connection.closing.is_some() {
                 continue;

@@ -15,6 +15,7 @@ fn message_at(position: Position, key: Option<&str>) -> Arc<Publication> {
         class: DeliveryClass::Reliable,
         position: Some(position),
         time_ms: 0,
+        stored_ms: None,
         priority: Priority::Medium,
         key: key.map(Into::into),
         tags: std::collections::BTreeMap::new(),

@@ -6,7 +6,7 @@ use tickwire_backplane::Signal;
 use tickwire_protocol::{ChannelName, CloseCode, ErrorCode, Event, UserId, time::now_ms};
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 
-use super::{Hub, Shard, stream::Status};
+use super::{Hub, Shard, deliver::Released, stream::Status};
 use crate::{
     connection::{ConnectionId, Sink, state},
     framing::outgoing,
@@ -164,6 +164,7 @@ impl Shard {
         self.recheck();
         let is_round = self.sweep();
         if is_round {
+            self.tell_drops();
             self.drop_idle_channels();
             self.watch_backplane();
         }
@@ -175,12 +176,21 @@ impl Shard {
     fn release_rates(&self) {
         let clock_ms = self.node.clock_ms();
         let mut hub = self.hub.borrow_mut();
-        let rated = std::mem::take(&mut hub.rated);
-        for entry in rated {
-            if self.release_held(&mut hub, entry, clock_ms) {
-                hub.rated.push(entry);
+        let mut rated = std::mem::take(&mut hub.rated);
+        let mut waiting = Vec::new();
+        // Who was served goes behind who was not: the channels of one connection share its rate.
+        while !rated.is_empty() {
+            let mut served = Vec::new();
+            for entry in rated {
+                match self.release_held(&mut hub, entry, clock_ms) {
+                    Released::All => {}
+                    Released::One => served.push(entry),
+                    Released::Nothing => waiting.push(entry),
+                }
             }
+            rated = served;
         }
+        hub.rated = waiting;
     }
 
     /// Looks at a share of the connections, so that each is seen once a second; whether a round is over.

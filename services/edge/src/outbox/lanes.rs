@@ -173,7 +173,7 @@ impl Lanes {
         for waiting in lane + 1..LANES {
             let waiting = &mut self.by_priority[waiting];
             if !waiting.entries.is_empty() {
-                waiting.passed_over = waiting.passed_over.saturating_add(1);
+                waiting.passed_over = waiting.passed_over.wrapping_add(1);
             }
         }
         let lane = &mut self.by_priority[lane];
@@ -199,17 +199,24 @@ impl Lanes {
     }
 
     /// The most urgent lane, unless a lower one has been passed over too often and its first entry's channel has nothing
-    /// waiting above it.
+    /// waiting above it. Those have their own turn to come, after which it has.
     fn next_lane(&self) -> Option<usize> {
         let urgent = self.by_priority.iter().position(|lane| !lane.entries.is_empty())?;
-        let mut above = self.by_priority[urgent].channels;
         for (index, lane) in self.by_priority.iter().enumerate().skip(urgent + 1) {
-            let first = lane.entries.front();
-            if lane.passed_over >= PASSED_OVER_MAX && first.is_some_and(|entry| bit(entry.channel) & above == 0) {
+            // Looked at once in so many times: the look may be long.
+            let is_overdue = lane.passed_over > 0 && lane.passed_over % PASSED_OVER_MAX == 0;
+            if is_overdue && lane.entries.front().is_some_and(|first| !self.waits_above(index, first.channel)) {
                 return Some(index);
             }
-            above |= lane.channels;
         }
         Some(urgent)
+    }
+
+    /// Whether the channel has something in a lane above `index`. The bits alone do not tell: channels share them, and one
+    /// stays set while its lane is never empty.
+    fn waits_above(&self, index: usize, channel: Option<ChannelId>) -> bool {
+        let bit = bit(channel);
+        let may = self.by_priority[..index].iter().filter(|lane| lane.channels & bit != 0);
+        may.flat_map(|lane| &lane.entries).any(|entry| entry.channel == channel)
     }
 }

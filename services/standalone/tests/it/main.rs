@@ -15,3 +15,4 @@ mod revocation;
 mod splice;
 mod standalone;
 mod status;
+mod traces;

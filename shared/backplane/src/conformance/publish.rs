@@ -164,6 +164,8 @@ pub async fn every_field_survives_store_and_bus(nodes: &Nodes) {
     };
     let live = next_publication(&mut subscriber).await;
     is_same(&live);
+    let stored_ms = live.stored_ms.expect("live messages say when they were stored");
+    assert!(stored_ms.abs_diff(now_ms()) < 60_000, "{stored_ms}");
     let history = nodes.two.history(&channel, &reliable(), all()).await.expect("history");
     assert_eq!(history.publications.len(), 1);
     is_same(&history.publications[0]);

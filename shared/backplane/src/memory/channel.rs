@@ -121,6 +121,8 @@ impl Channel {
             position: self.is_numbered().then_some(self.top),
             class: publish.policy.class,
             time_ms: publish.time_ms,
+            // That of the publish under way.
+            stored_ms: Some(self.active_ms),
             priority: publish.priority,
             key: key.map(String::into_boxed_str),
             tags: publish.tags,

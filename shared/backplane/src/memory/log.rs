@@ -147,6 +147,7 @@ mod tests {
             class: DeliveryClass::Reliable,
             position: Some(Position::new(EPOCH, offset)),
             time_ms: 0,
+            stored_ms: None,
             priority: Priority::Medium,
             key: None,
             tags: BTreeMap::new(),

@@ -374,8 +374,8 @@ impl Reader {
     }
 }
 
-/// Reads `m<position> <envelope>` (the position may be empty), `p+<user>` and `p-<user>`, `a<position> <position>…` and
-/// `f<preferences>`.
+/// Reads `m<position>@<milliseconds> <envelope>` (the position may be empty, the time absent), `p+<user>` and `p-<user>`,
+/// `a<position> <position>…` and `f<preferences>`.
 fn read_signal(channel: &str, mut payload: Bytes) -> Result<Signal, Box<dyn std::error::Error>> {
     let channel = ChannelName::new(channel)?;
     if payload.is_empty() {
@@ -383,9 +383,12 @@ fn read_signal(channel: &str, mut payload: Bytes) -> Result<Signal, Box<dyn std:
     }
     match payload.split_to(1)[0] {
         b'm' => {
-            let (position, data) = reply::word(payload)?;
+            let (stamp, data) = reply::word(payload)?;
+            let (position, time) = stamp.split_once('@').map_or((&*stamp, None), |(at, time)| (at, Some(time)));
             let position: Option<Position> = if position.is_empty() { None } else { Some(position.parse()?) };
-            Ok(Signal::Publication(Arc::new(envelope::decode(channel, position, data)?)))
+            let mut publication = envelope::decode(channel, position, data)?;
+            publication.stored_ms = time.map(str::parse).transpose()?;
+            Ok(Signal::Publication(Arc::new(publication)))
         }
         b'p' => {
             let text = std::str::from_utf8(&payload)?;
@@ -415,7 +418,9 @@ mod tests {
 
     #[test]
     fn damaged_messages_are_errors() {
-        for payload in ["", "m", "mx y", "m5-1", "m5-1 \x01", "p", "p+", "a", "ax", "f", "f{", "q"] {
+        let damaged =
+            ["", "m", "mx y", "m5-1", "m5-1 \x01", "m5-1@ \x01", "m@x \x01", "p", "p+", "a", "ax", "f", "f{", "q"];
+        for payload in damaged {
             assert!(read_signal("room:1", Bytes::from(payload)).is_err(), "{payload:?}");
         }
     }

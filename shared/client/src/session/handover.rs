@@ -88,10 +88,13 @@ impl Session {
             },
             ServerEvent::Presence { channel, .. }
             | ServerEvent::Reset { channel, .. }
+            | ServerEvent::Dropped { channel, .. }
             | ServerEvent::Acked { id: None, channel, .. }
                 if !self.subscriptions.has_moved(&channel) => {}
-            event
-            @ (ServerEvent::Presence { .. } | ServerEvent::Reset { .. } | ServerEvent::Acked { id: None, .. }) => {
+            event @ (ServerEvent::Presence { .. }
+            | ServerEvent::Reset { .. }
+            | ServerEvent::Dropped { .. }
+            | ServerEvent::Acked { id: None, .. }) => {
                 self.take_channel_event(event);
             }
             ServerEvent::Unsubscribed { id: None, channel } => {

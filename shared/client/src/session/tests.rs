@@ -28,6 +28,7 @@ fn options() -> SessionOptions {
         connect_timeout: Duration::from_secs(10),
         call_timeout: Duration::from_secs(10),
         calls_max: 4,
+        max_rate: None,
     }
 }
 
@@ -56,6 +57,7 @@ pub(super) fn message(offset: u64) -> Message {
         time_ms: 0,
         priority: Priority::Medium,
         data: RawJson::null(),
+        trace: None,
     }
 }
 
@@ -410,7 +412,8 @@ fn a_token_in_a_frame_is_sent_when_the_link_is_open() {
     bench.give(Input::Token(Some("t".into())));
     let effects = bench.give(Input::Opened(Line::Current));
     let [Effect::Send(_, requests)] = &effects[..] else { panic!("{effects:?}") };
-    assert_eq!(requests[0].command, Command::Connect { token: Some("t".into()), resume: None, device: None });
+    let connect = Command::Connect { token: Some("t".into()), resume: None, device: None, max_rate: None };
+    assert_eq!(requests[0].command, connect);
 }
 
 #[test]
@@ -424,7 +427,10 @@ fn a_device_is_named_on_every_link_before_anything_is_asked() {
             let effects = bench.give(Input::Opened(Line::Current));
             let [Effect::Send(_, requests)] = &effects[..] else { panic!("{effects:?}") };
             let token = Some("t".into());
-            assert_eq!(requests[0].command, Command::Connect { token, resume: None, device: device.clone() });
+            assert_eq!(
+                requests[0].command,
+                Command::Connect { token, resume: None, device: device.clone(), max_rate: None }
+            );
             bench.give(connected(None));
             bench.give(closed(4500));
             bench.wait();

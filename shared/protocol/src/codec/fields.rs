@@ -14,7 +14,7 @@ use super::Malformed;
 use crate::RawJson;
 
 /// Every field that some command has, and the name it goes by here. All others are skipped unread.
-const KNOWN: [(&str, &str); 25] = [
+const KNOWN: [(&str, &str); 26] = [
     ("action", "action"),
     ("channel", "channels"),
     ("channels", "channels"),
@@ -39,6 +39,7 @@ const KNOWN: [(&str, &str); 25] = [
     ("token", "token"),
     ("topic", "channels"),
     ("topics", "channels"),
+    ("trace", "trace"),
     ("type", "type"),
 ];
 

@@ -110,6 +110,7 @@ pub(crate) fn read_command(kind: &str, fields: &Fields<'_>, limits: &DecodeLimit
                 token: fields.optional("token", TEXT)?,
                 resume: fields.optional("resume", TEXT)?,
                 device,
+                max_rate: max_rate(fields)?,
             }
         }
         "subscribe" => Command::Subscribe { channels: subscriptions(fields, limits)? },
@@ -182,22 +183,26 @@ fn with_options(
     options: &Fields<'_>,
     limits: &DecodeLimits,
 ) -> Result<SubscriptionRequest, Malformed> {
-    // The standard library reads to the nearest double; serde_json, as built here, may be off by one bit.
-    let rate = |value: &RawValue| value.get().parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
-    let max_rate = match options.given("maxRate").map(rate) {
-        Some(None) => return Err(Malformed::new("`maxRate` must be a number greater than 0")),
-        given => given.flatten(),
-    };
     let keys: Option<Vec<String>> = options.optional("keys", "a list of strings")?;
     Ok(SubscriptionRequest {
         channel,
         since: since(options)?,
         filter: options.optional("filter", "a string")?,
-        max_rate,
+        max_rate: max_rate(options)?,
         keys: keys.map(|keys| bounded("keys", keys, limits)).transpose()?,
         delta: options.optional("delta", "true or false")?.unwrap_or(false),
+        trace: options.optional("trace", "true or false")?.unwrap_or(false),
         params: options.object("params")?,
     })
+}
+
+fn max_rate(fields: &Fields<'_>) -> Result<Option<f64>, Malformed> {
+    // The standard library reads to the nearest double; serde_json, as built here, may be off by one bit.
+    let rate = |value: &RawValue| value.get().parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
+    match fields.given("maxRate").map(rate) {
+        Some(None) => Err(Malformed::new("`maxRate` must be a number greater than 0")),
+        given => Ok(given.flatten()),
+    }
 }
 
 /// The channel that an entry names, and its fields where it is a map.
@@ -283,10 +288,11 @@ fn write_request(request: &Request, out: &mut Vec<u8>) {
     }
     frame.text("type", kind(&request.command));
     match &request.command {
-        Command::Connect { token, resume, device } => {
+        Command::Connect { token, resume, device, max_rate } => {
             optional_text(&mut frame, "token", token.as_deref());
             optional_text(&mut frame, "resume", resume.as_deref());
             optional_text(&mut frame, "device", device.as_ref().map(DeviceId::as_str));
+            optional_rate(&mut frame, *max_rate);
         }
         Command::Subscribe { channels } => frame.list("channels", channels, write_subscription),
         Command::Unsubscribe { channels } => {
@@ -351,14 +357,15 @@ fn write_subscription(out: &mut Vec<u8>, subscription: &Result<SubscriptionReque
     entry.text("channel", request.channel.as_str());
     optional_shown(&mut entry, "since", request.since);
     optional_text(&mut entry, "filter", request.filter.as_deref());
-    if let Some(rate) = request.max_rate.and_then(serde_json::Number::from_f64) {
-        entry.number("maxRate", rate);
-    }
+    optional_rate(&mut entry, request.max_rate);
     if let Some(keys) = &request.keys {
         entry.list("keys", keys, |out, key| push_string(out, key));
     }
     if request.delta {
         entry.flag("delta", true);
+    }
+    if request.trace {
+        entry.flag("trace", true);
     }
     if let Some(params) = &request.params {
         entry.raw("params", params);
@@ -376,6 +383,12 @@ fn written(channel: &ChannelResult) -> &str {
 fn optional_text(object: &mut Object<'_>, name: &str, text: Option<&str>) {
     if let Some(text) = text {
         object.text(name, text);
+    }
+}
+
+fn optional_rate(object: &mut Object<'_>, rate: Option<f64>) {
+    if let Some(rate) = rate.and_then(serde_json::Number::from_f64) {
+        object.number("maxRate", rate);
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{Malformed, fields::not_json, msgpack};
 use crate::{
     ChannelName, DeliveryClass, Delta, ErrorCode, Position, Priority, RawJson, UserId,
-    event::{Connected, ErrorEvent},
+    event::{Connected, ErrorEvent, Trace},
 };
 
 /// Nesting that a client accepts from its server: that of any data, and room for the frames around it.
@@ -27,6 +27,8 @@ pub enum ServerEvent {
     Message(Box<Message>),
     /// What changed since the last message of its key.
     Delta(Box<Delta>),
+    /// Messages of a volatile channel were dropped.
+    Dropped { channel: ChannelName, count: u64 },
     /// Reply to `ack`.
     Acked { id: Option<i64>, channel: ChannelName, position: Position },
     /// Someone came or went.
@@ -74,6 +76,9 @@ pub struct Message {
     pub priority: Priority,
     /// The payload.
     pub data: RawJson,
+    /// When it passed where; only in a subscription with `trace`.
+    #[serde(default)]
+    pub trace: Option<Trace>,
 }
 
 /// Fields of `subscribed`, as in [`crate::event::Subscribed`].
@@ -148,6 +153,7 @@ struct Wire<'a> {
     data: Option<RawJson>,
     base: Option<u64>,
     delta: Option<RawJson>,
+    trace: Option<Trace>,
     removed: Option<Vec<String>>,
     class: Option<DeliveryClass>,
     recovered: Option<bool>,
@@ -193,6 +199,7 @@ impl Wire<'_> {
                 messages: self.messages.unwrap_or_default(),
                 expires_at_ms: self.expires_at,
             })),
+            "dropped" => ServerEvent::Dropped { channel: channel(self.channel)?, count: need(self.count, "count")? },
             "unsubscribed" => ServerEvent::Unsubscribed { id, channel: channel(self.channel)? },
             "acked" => ServerEvent::Acked { id, channel: channel(self.channel)?, position: position(self.position)? },
             "presence" => self.into_presence()?,
@@ -235,6 +242,7 @@ impl Wire<'_> {
             time_ms: need(self.time, "time")?,
             priority: self.priority.unwrap_or_default(),
             data: self.data.unwrap_or_else(RawJson::null),
+            trace: self.trace,
         })
     }
 

@@ -23,7 +23,7 @@ pub(super) const GREKKO: Spec = Spec {
     decode,
     encode: |event| match event {
         Event::Message(publication) => Some(message(publication).clone()),
-        Event::Delta(_) => None,
+        Event::Delta(_) | Event::Traced { .. } | Event::Dropped { .. } => None,
         _ => Some(native::json_frame(event, message).into()),
     },
     close_code: CloseCode::as_u16,

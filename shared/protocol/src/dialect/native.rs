@@ -6,7 +6,7 @@ use super::{Dialect, Spec};
 use crate::{
     CloseCode, Delta, Event, Priority, Publication,
     codec::{self, Object, push_string},
-    event::{Connected, ErrorEvent, Subscribed},
+    event::{Connected, ErrorEvent, Subscribed, Trace},
 };
 
 pub(super) const JSON: Spec = Spec {
@@ -17,6 +17,7 @@ pub(super) const JSON: Spec = Spec {
     decode: codec::decode_json,
     encode: |event| match event {
         Event::Message(publication) => Some(json_message(publication).clone()),
+        Event::Traced { publication, edge_ms } => Some(traced(publication, *edge_ms).into()),
         _ => Some(json_frame(event, json_message).into()),
     },
     close_code: CloseCode::as_u16,
@@ -30,9 +31,10 @@ pub(super) const MSGPACK: Spec = Spec {
     decode: codec::decode_msgpack,
     encode: |event| match event {
         Event::Message(publication) => {
-            let encode = || transcoded(&message(publication));
+            let encode = || transcoded(&message(publication, None));
             Some(publication.frames.get_or_encode(Dialect::MsgPack.slot(), encode).clone())
         }
+        Event::Traced { publication, edge_ms } => Some(transcoded(&traced(publication, *edge_ms))),
         _ => Some(transcoded(&json_frame(event, json_message))),
     },
     close_code: CloseCode::as_u16,
@@ -46,11 +48,15 @@ fn transcoded(json: &[u8]) -> Bytes {
 }
 
 fn json_message(publication: &Publication) -> &Bytes {
-    publication.frames.get_or_encode(Dialect::Json.slot(), || message(publication).into())
+    publication.frames.get_or_encode(Dialect::Json.slot(), || message(publication, None).into())
 }
 
-/// `{"type":"message","channel","position"?,"key"?,"time","priority"?,"data"}`. `medium`, the default, is not written.
-fn message(publication: &Publication) -> Vec<u8> {
+fn traced(publication: &Publication, edge_ms: u64) -> Vec<u8> {
+    message(publication, Some(Trace::of(publication, edge_ms)))
+}
+
+/// `{"type":"message","channel","position"?,"key"?,"time","priority"?,"data","trace"?}`. `medium`, the default, is not written.
+fn message(publication: &Publication, trace: Option<Trace>) -> Vec<u8> {
     let mut out = Vec::with_capacity(160 + publication.data.bytes().len());
     let mut frame = Object::begin(&mut out);
     frame.text("type", "message");
@@ -66,8 +72,21 @@ fn message(publication: &Publication) -> Vec<u8> {
         frame.text("priority", publication.priority.as_str());
     }
     frame.raw("data", &publication.data);
+    if let Some(trace) = trace {
+        write_trace(trace, frame.value("trace"));
+    }
     frame.end();
     out
+}
+
+fn write_trace(trace: Trace, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    object.number("emit", trace.emit_ms);
+    if let Some(backplane_ms) = trace.backplane_ms {
+        object.number("backplane", backplane_ms);
+    }
+    object.number("edge", trace.edge_ms);
+    object.end();
 }
 
 /// How a dialect writes a message that stands inside another event.
@@ -92,7 +111,8 @@ pub(super) const fn kind(event: &Event) -> &'static str {
         Event::Connected(_) => "connected",
         Event::Subscribed(_) => "subscribed",
         Event::Unsubscribed { .. } => "unsubscribed",
-        Event::Message(_) | Event::Delta(_) => "message",
+        Event::Message(_) | Event::Traced { .. } | Event::Delta(_) => "message",
+        Event::Dropped { .. } => "dropped",
         Event::Acked { .. } => "acked",
         Event::Presence { .. } | Event::PresenceList { .. } => "presence",
         Event::History { .. } => "history",
@@ -122,7 +142,9 @@ pub(super) fn id(event: &Event) -> Option<i64> {
         | Event::Refreshed { id, .. }
         | Event::Pong { id, .. } => *id,
         Event::Message(_)
+        | Event::Traced { .. }
         | Event::Delta(_)
+        | Event::Dropped { .. }
         | Event::Presence { .. }
         | Event::Reset { .. }
         | Event::Reconnect { .. }
@@ -133,7 +155,12 @@ pub(super) fn id(event: &Event) -> Option<i64> {
 /// Everything but `id` and `type`, in the order of the contract.
 pub(super) fn write_fields(event: &Event, frame: &mut Object<'_>, inner: MessageFrame) {
     match event {
-        Event::Message(_) => {}
+        // Written by `message`.
+        Event::Message(_) | Event::Traced { .. } => {}
+        Event::Dropped { channel, count } => {
+            frame.text("channel", channel.as_str());
+            frame.number("count", count);
+        }
         Event::Delta(delta) => write_delta(delta, frame),
         Event::Connected(connected) => write_connected(connected, frame),
         Event::Subscribed(subscribed) => write_subscribed(subscribed, frame, inner),
@@ -221,7 +248,10 @@ fn write_subscribed(subscribed: &Subscribed, frame: &mut Object<'_>, inner: Mess
         frame.shown("position", position);
     }
     frame.flag("recovered", subscribed.recovered);
-    frame.list("messages", &subscribed.messages, |out, message| out.extend_from_slice(inner(message)));
+    frame.list("messages", &subscribed.messages, |out, message| match subscribed.traced_ms {
+        Some(edge_ms) => out.extend_from_slice(&traced(message, edge_ms)),
+        None => out.extend_from_slice(inner(message)),
+    });
     if let Some(expires_at_ms) = subscribed.expires_at_ms {
         frame.number("expiresAt", expires_at_ms);
     }

@@ -24,7 +24,10 @@ pub(super) const UPPER: Spec = Spec {
     packs: false,
     recognizes,
     decode,
-    encode: |event| if matches!(event, Event::Delta(_)) { None } else { Some(encode(event)) },
+    encode: |event| match event {
+        Event::Delta(_) | Event::Traced { .. } | Event::Dropped { .. } => None,
+        _ => Some(encode(event)),
+    },
     close_code: CloseCode::as_u16,
 };
 
@@ -66,6 +69,7 @@ fn read(kind: &str, payload: &Fields<'_>, limits: &DecodeLimits) -> Result<Comma
             token: Some(payload.required("token", "a string")?),
             resume: payload.optional("resume", "a string")?,
             device: payload.optional("device", "1 to 64 printable ASCII characters without spaces")?,
+            max_rate: None,
         }),
         other if is_upper(other) => read_command(&other.to_ascii_lowercase(), payload, limits),
         unknown => Err(Malformed::new(format!("there is no command `{}`", cleaned(unknown)))),

@@ -58,7 +58,7 @@ fuzz!(
         if let Ok(position) = text.parse::<Position>() {
             assert_eq!(position.to_string().parse::<Position>().ok(), Some(position));
         }
-        if let Ok(channel) = ChannelName::new(&*text) {
+        if let Ok(channel) = ChannelName::new(&text) {
             assert_eq!(channel.as_str(), text);
         }
     }

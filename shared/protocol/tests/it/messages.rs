@@ -18,6 +18,7 @@ fn event(data: &str, class: DeliveryClass) -> Event {
         time_ms: 1,
         priority: Priority::Medium,
         data: RawJson::parse(data.to_owned()).expect(data),
+        trace: None,
     };
     Event::Message(sample::publication(message, Some(class), None))
 }

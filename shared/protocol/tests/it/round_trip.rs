@@ -45,7 +45,8 @@ proptest! {
     fn every_frame_of_a_json_dialect_is_one_line_of_json(seen in sample::events()) {
         let event = sample::event(seen, None, None);
         for dialect in [Dialect::Json, Dialect::Upper, Dialect::Grekko] {
-            let frame = dialect.encode(&event).expect("a frame");
+            // Not every event exists in every dialect.
+            let Some(frame) = dialect.encode(&event) else { continue };
             prop_assert!(serde_json::from_slice::<serde_json::Value>(&frame).is_ok());
             prop_assert!(!frame.contains(&b'\n'));
         }

@@ -7,7 +7,7 @@ use tickwire_protocol::{
     ChannelName, Command, DeliveryClass, ErrorCode, Event, Position, Priority, Publication, RawJson, Request,
     SubscriptionRequest, UserId,
     codec::{Message, ServerEvent, ServerHistory, ServerSubscribed},
-    event::{Connected, ErrorEvent, ResetReason, Subscribed},
+    event::{Connected, ErrorEvent, ResetReason, Subscribed, Trace},
     publication::{FrameCache, Tags},
 };
 
@@ -24,6 +24,7 @@ pub(crate) fn publication(message: Message, class: Option<DeliveryClass>, signat
         position: message.position.or(Some(Position::new(5, 5))),
         class: class.unwrap_or(seen),
         time_ms: message.time_ms,
+        stored_ms: message.trace.and_then(|trace| trace.backplane_ms),
         priority: message.priority,
         key: message.key,
         tags: Tags::new(),
@@ -45,6 +46,7 @@ pub(crate) fn value(name: &str, key: &str, time_ms: u64, data: &str) -> Arc<Publ
         time_ms,
         priority: Priority::Medium,
         data: RawJson::parse(data.to_owned()).expect(data),
+        trace: None,
     };
     publication(message, None, None)
 }
@@ -62,11 +64,18 @@ pub(crate) fn event(seen: ServerEvent, class: Option<DeliveryClass>, signature: 
             class: subscribed.class,
             position: subscribed.position,
             recovered: subscribed.recovered,
+            traced_ms: subscribed.messages.first().and_then(|message| message.trace).map(|trace| trace.edge_ms),
             messages: publications(subscribed.messages),
             expires_at_ms: subscribed.expires_at_ms,
         })),
         ServerEvent::Unsubscribed { id, channel } => Event::Unsubscribed { id, channel },
-        ServerEvent::Message(message) => Event::Message(publication(*message, class, signature)),
+        ServerEvent::Message(message) => match message.trace {
+            Some(trace) => {
+                Event::Traced { publication: publication(*message, class, signature), edge_ms: trace.edge_ms }
+            }
+            None => Event::Message(publication(*message, class, signature)),
+        },
+        ServerEvent::Dropped { channel, count } => Event::Dropped { channel, count },
         ServerEvent::Delta(delta) => Event::Delta(delta),
         ServerEvent::Acked { id, channel, position } => Event::Acked { id, channel, position },
         ServerEvent::Presence { channel, joined, user } => Event::Presence { channel, joined, user },
@@ -139,16 +148,17 @@ fn subscriptions() -> impl Strategy<Value = SubscriptionRequest> {
         option::of(any::<String>()),
         option::of(1e-3..1e6),
         option::of(prop::collection::vec(any::<String>(), 1..4)),
-        any::<bool>(),
+        any::<[bool; 2]>(),
         option::of(json_object()),
     )
-        .prop_map(|(channel, since, filter, max_rate, keys, delta, params)| SubscriptionRequest {
+        .prop_map(|(channel, since, filter, max_rate, keys, [delta, trace], params)| SubscriptionRequest {
             channel,
             since,
             filter,
             max_rate,
             keys,
             delta,
+            trace,
             params,
         })
 }
@@ -156,10 +166,12 @@ fn subscriptions() -> impl Strategy<Value = SubscriptionRequest> {
 pub(crate) fn requests() -> impl Strategy<Value = Request> {
     let text = any::<String>;
     let command = prop_oneof![
-        (option::of(text()), option::of(text()), option::of("[!-~]{1,64}")).prop_map(|(token, resume, device)| {
-            let device = device.map(|device| tickwire_protocol::DeviceId::new(&device).expect("a device"));
-            Command::Connect { token, resume, device }
-        }),
+        (option::of(text()), option::of(text()), option::of("[!-~]{1,64}"), option::of(1e-3..1e6)).prop_map(
+            |(token, resume, device, max_rate)| {
+                let device = device.map(|device| tickwire_protocol::DeviceId::new(&device).expect("a device"));
+                Command::Connect { token, resume, device, max_rate }
+            }
+        ),
         prop::collection::vec(subscriptions().prop_map(Ok), 1..4).prop_map(|channels| Command::Subscribe { channels }),
         prop::collection::vec(channels().prop_map(Ok), 1..4).prop_map(|channels| Command::Unsubscribe { channels }),
         (channels(), option::of(text()), json(), option::of(text())).prop_map(
@@ -194,12 +206,25 @@ pub(crate) fn messages() -> impl Strategy<Value = Message> {
             time_ms,
             priority,
             data,
+            trace: None,
         },
     )
 }
 
+fn traced_messages() -> impl Strategy<Value = Message> {
+    (messages(), option::of(any::<u64>()), any::<u64>()).prop_map(|(message, backplane_ms, edge_ms)| Message {
+        trace: Some(Trace { emit_ms: message.time_ms, backplane_ms, edge_ms }),
+        ..message
+    })
+}
+
 pub(crate) fn events() -> impl Strategy<Value = ServerEvent> {
-    prop_oneof![4 => messages().prop_map(|message| ServerEvent::Message(Box::new(message))), 6 => replies(), 4 => notices()]
+    prop_oneof![
+        3 => messages().prop_map(|message| ServerEvent::Message(Box::new(message))),
+        1 => traced_messages().prop_map(|message| ServerEvent::Message(Box::new(message))),
+        6 => replies(),
+        4 => notices(),
+    ]
 }
 
 fn replies() -> impl Strategy<Value = ServerEvent> {
@@ -275,6 +300,7 @@ fn notices() -> impl Strategy<Value = ServerEvent> {
             position,
             reason: ResetReason::HistoryLost.as_str().to_owned()
         }),
+        (channels(), any::<u64>()).prop_map(|(channel, count)| ServerEvent::Dropped { channel, count }),
         any::<u64>().prop_map(|after_ms| ServerEvent::Reconnect { reason: "draining".to_owned(), after_ms }),
         any::<u64>().prop_map(|time_ms| ServerEvent::Heartbeat { time_ms }),
     ]

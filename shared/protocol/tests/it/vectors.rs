@@ -97,8 +97,8 @@ struct EventCase {
     name: String,
     json: String,
     msgpack: String,
-    upper: String,
-    grekko: String,
+    upper: Option<String>,
+    grekko: Option<String>,
     class: Option<DeliveryClass>,
     signature: Option<String>,
 }
@@ -110,14 +110,16 @@ fn events_are_written_and_read_as_the_vectors_say() {
         let seen = decode_events(false, case.json.as_bytes()).expect(name);
         assert_eq!(decode_events(true, &hex::decode(&case.msgpack).expect(name)).as_ref(), Ok(&seen), "{name}");
         let event = sample::event(seen[0].clone(), case.class, case.signature.as_deref());
-        let text = |dialect: Dialect| String::from_utf8(dialect.encode(&event).expect(name).to_vec()).expect(name);
-        assert_eq!(text(Dialect::Json), case.json, "{name}");
+        let text = |dialect: Dialect| Some(String::from_utf8(dialect.encode(&event)?.to_vec()).expect(name));
+        assert_eq!(text(Dialect::Json).as_ref(), Some(&case.json), "{name}");
         assert_eq!(hex::encode(Dialect::MsgPack.encode(&event).expect(name)), case.msgpack, "{name}");
         assert_eq!(text(Dialect::Grekko), case.grekko, "{name}");
         let upper = text(Dialect::Upper);
+        assert_eq!(upper.is_some(), case.upper.is_some(), "{name}");
+        let (Some(upper), Some(expected)) = (upper, case.upper) else { continue };
         let frame: Value = serde_json::from_str(&upper).expect(name);
         let timestamp = frame["timestamp"].as_str().expect(name);
-        assert_eq!(upper, case.upper.replace("<now>", timestamp), "{name}");
+        assert_eq!(upper, expected.replace("<now>", timestamp), "{name}");
     }
 }
 

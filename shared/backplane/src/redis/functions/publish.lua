@@ -84,8 +84,10 @@ local function remember(keys, args, position, offset)
   end
 end
 
+-- With the time, for those who want to know where a message's time went.
 local function broadcast(args, position)
-  redis.call(args[BROADCAST], args[CHANNEL], 'm' .. position .. ' ' .. args[ENVELOPE])
+  local stamp = position .. '@' .. decimal(now_ms())
+  redis.call(args[BROADCAST], args[CHANNEL], 'm' .. stamp .. ' ' .. args[ENVELOPE])
 end
 
 local function take_position(keys, args, stream)

@@ -1,0 +1,52 @@
+//! Where a message's time went, for those who ask.
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Node, token};
+
+fn assert_times(message: &Value) {
+    let time = |name: &str| message["trace"][name].as_u64().unwrap_or_else(|| panic!("no {name}: {message}"));
+    assert_eq!(message["time"].as_u64(), Some(time("emit")));
+    assert!(time("emit") <= time("backplane") && time("backplane") <= time("edge"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_message_of_a_traced_subscription_carries_its_times_and_no_other_does() {
+    let node = Node::start();
+    let mut plain = node.client("7").await;
+    let since = node.publish("system", json!({"n": 0})).await.position.unwrap();
+    node.publish("system", json!({"n": 1})).await;
+    plain.subscribe(json!("system")).await;
+    let mut traced = node.client("8").await;
+    let reply = traced.subscribe(json!({"channel": "system", "trace": true, "since": since.to_string()})).await;
+    let [recovered] = &reply["messages"].as_array().unwrap()[..] else { panic!("{reply}") };
+    assert_times(recovered);
+    for n in 2..5 {
+        node.publish("system", json!({ "n": n })).await;
+        let message = traced.next_of("message").await;
+        assert_eq!(message["data"]["n"], n);
+        assert_times(&message);
+        assert_eq!(plain.next_of("message").await.get("trace"), None);
+    }
+    // A value that a rate held back, too.
+    traced.subscribe(json!({"channel": "prices:all", "trace": true, "maxRate": 10})).await;
+    for n in 0..3 {
+        node.publish_value("prices:all", "K", json!({ "n": n })).await;
+    }
+    while {
+        let message = traced.next_of("message").await;
+        assert_times(&message);
+        message["data"]["n"] != 2
+    } {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_is_refused_where_it_cannot_be_shown() {
+    let node = Node::start();
+    let mut grekko = Client::open(node.address, "/ws", Some("grekko-v1"), Some(&token("7"))).await;
+    let refused = grekko.ask(json!({"type": "subscribe", "channels": [{"channel": "system", "trace": true}]})).await;
+    assert_eq!(refused["code"], "bad_request");
+    let mut native = node.client("7").await;
+    let entry = json!({"channel": "prices:all", "trace": true, "delta": true});
+    assert_eq!(native.ask(json!({"type": "subscribe", "channels": [entry]})).await["code"], "bad_request");
+}
