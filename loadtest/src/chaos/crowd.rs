@@ -135,7 +135,7 @@ impl Crowd {
         let members = (size.clients / 10).clamp(1, MEMBERS_MAX).min(bare);
         for number in 0..size.clients {
             let user = format!("u{number}");
-            let mut sinks = vec![self.reliable(&user, number), self.latest(&user, number, number < size.sdk)];
+            let mut sinks = vec![self.reliable(&user, number), self.latest(&user, number)];
             let whereabouts = Arc::new(Mutex::new(Whereabouts::default()));
             self.whereabouts.push((user.clone(), Arc::clone(&whereabouts)));
             let token = token(&user)?;
@@ -174,9 +174,9 @@ impl Crowd {
         Sink::Reliable { log, channel }
     }
 
-    fn latest(&mut self, user: &str, number: usize, moves: bool) -> Sink {
+    fn latest(&mut self, user: &str, number: usize) -> Sink {
         let name = self.symbols[number % self.symbols.len()].clone();
-        let log = LatestLog { name: format!("{user} in {name}"), stays: true, moves, ..LatestLog::default() };
+        let log = LatestLog { name: format!("{user} in {name}"), stays: true, ..LatestLog::default() };
         let log = Arc::new(Mutex::new(log));
         self.latest.push(Arc::clone(&log));
         Sink::Latest { log, name }

@@ -111,17 +111,11 @@ pub(crate) struct LatestLog {
     pub(crate) name: String,
     /// The newest value of each key.
     pub(crate) values: HashMap<String, u64>,
-    /// Values that were older than one that the same connection had brought.
+    /// Values that were older than one that had come before, on whichever connection, without a new epoch between.
     pub(crate) older: u64,
-    /// The same over a reconnect without a new epoch.
-    pub(crate) older_after_reconnect: u64,
     pub(crate) count: u64,
     pub(crate) stays: bool,
-    /// The client moves between connections without saying when, so nobody can say which one brought a value.
-    pub(crate) moves: bool,
     pub(crate) epoch: Option<u64>,
-    /// Keys with a value from this connection.
-    pub(crate) fresh: BTreeSet<String>,
 }
 
 impl LatestLog {
@@ -132,7 +126,6 @@ impl LatestLog {
             self.values.clear();
             self.epoch = epoch;
         }
-        self.fresh.clear();
     }
 
     /// A new epoch under the live subscription.
@@ -143,14 +136,7 @@ impl LatestLog {
     pub(crate) fn value(&mut self, key: &str, number: u64) {
         self.count += 1;
         let known = self.values.get(key).copied().unwrap_or(0);
-        if number < known {
-            let counter =
-                if self.fresh.contains(key) && !self.moves { &mut self.older } else { &mut self.older_after_reconnect };
-            *counter += 1;
-        }
-        if !self.fresh.contains(key) {
-            self.fresh.insert(key.to_owned());
-        }
+        self.older += u64::from(number < known);
         self.values.insert(key.to_owned(), number);
     }
 }
@@ -297,12 +283,12 @@ mod tests {
         log.joined(Some(Position::new(1, 1)));
         log.value("a", 5);
         log.value("a", 4);
-        assert_eq!((log.older, log.older_after_reconnect), (1, 0));
+        assert_eq!(log.older, 1);
         log.joined(Some(Position::new(1, 9)));
         log.value("a", 3);
-        assert_eq!((log.older, log.older_after_reconnect), (1, 1));
+        assert_eq!(log.older, 2, "over a reconnect too");
         log.joined(Some(Position::new(2, 0)));
         log.value("a", 1);
-        assert_eq!((log.older, log.older_after_reconnect), (1, 1));
+        assert_eq!(log.older, 2);
     }
 }
