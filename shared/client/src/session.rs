@@ -456,8 +456,9 @@ impl Session {
             }
             ServerEvent::Dropped { channel, count } => self.deliver(&channel, SubscriptionEvent::Dropped { count }),
             ServerEvent::Reset { channel, position, reason } => {
-                if let Some(live) = self.subscriptions.live(&channel) {
-                    live.track.reset(position);
+                if let Some(live) = self.subscriptions.live(&channel)
+                    && live.track.reset(position)
+                {
                     self.deliver(&channel, SubscriptionEvent::Reset { position, reason });
                 }
             }

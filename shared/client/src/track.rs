@@ -106,9 +106,24 @@ impl Track {
         if self.admit(message) { Verdict::Deliver } else { Verdict::Duplicate }
     }
 
-    /// The history was lost: what follows counts from `position`.
-    pub(crate) fn reset(&mut self, position: Position) {
-        self.last = Some(position);
+    /// The history was lost: what follows counts from `position`. False if this client came past it on another link, so that
+    /// nothing is lost for it.
+    pub(crate) fn reset(&mut self, position: Position) -> bool {
+        let is_past = self.last.is_some_and(|last| last.epoch == position.epoch && last >= position);
+        if !is_past {
+            self.last = Some(position);
+        }
+        !is_past
+    }
+
+    /// Whether an answer that denies the recovery from `asked` brings all that is missing: the log began anew after the
+    /// question, the link that still served has told so, and the answer goes on where the new log stands here.
+    pub(crate) fn goes_on(&self, asked: Option<Position>, answer: &ServerSubscribed) -> bool {
+        let (Some(asked), Some(last), Some(top)) = (asked, self.last, answer.position) else { return false };
+        let is_late = asked.epoch != last.epoch && top.epoch == last.epoch;
+        let oldest = answer.messages.first().and_then(|message| message.position);
+        let is_joined = top <= last || oldest.is_some_and(|oldest| oldest <= last.next());
+        answer.class == DeliveryClass::Reliable && is_late && is_joined
     }
 
     /// Takes out the critical messages that were delivered and that a `subscribed` no longer owes: they were acknowledged

@@ -39,6 +39,8 @@ pub(super) struct Subscribed {
     /// On its successor, during a handover.
     next: Stage,
     pub(super) track: Track,
+    /// Where the latest request asked to go on. During a handover the old link may bring the track further.
+    asked: Option<Position>,
     /// The consumer has been told of the first `subscribed`.
     announced: bool,
     /// Refusals in a row.
@@ -168,8 +170,9 @@ impl Subscriptions {
 
 impl Subscribed {
     /// What to ask for, so that it goes on where it stands.
-    fn resumed(&self) -> SubscriptionRequest {
-        SubscriptionRequest { since: self.track.since(), ..self.request.clone() }
+    fn resumed(&mut self) -> SubscriptionRequest {
+        self.asked = self.track.since();
+        SubscriptionRequest { since: self.asked, ..self.request.clone() }
     }
 }
 
@@ -189,6 +192,7 @@ impl Session {
             stage: Stage::Waiting,
             next: Stage::Waiting,
             track,
+            asked: None,
             announced: false,
             refusals: 0,
             retry_at: None,
@@ -258,13 +262,14 @@ impl Session {
 
     /// The successor serves a channel from now on. Its consumer hears of it only if something is missing: for it the
     /// subscription was never broken.
-    pub(super) fn moved(&mut self, event: ServerSubscribed) {
+    pub(super) fn moved(&mut self, mut event: ServerSubscribed) {
         let channel = event.channel.clone();
         let Some(subscribed) = self.subscriptions.get(&channel) else { return };
         if event.id.is_none_or(|id| subscribed.next != Stage::Joining(id)) {
             return;
         }
         subscribed.next = Stage::Live;
+        event.recovered |= subscribed.track.goes_on(subscribed.asked, &event);
         let to = subscribed.id;
         let (position, complete) = (event.position, event.recovered || !event.class.is_lossless());
         let over = subscribed.track.settled(&event);
@@ -287,7 +292,7 @@ impl Session {
         }
     }
 
-    pub(super) fn subscribed(&mut self, event: ServerSubscribed) {
+    pub(super) fn subscribed(&mut self, mut event: ServerSubscribed) {
         let channel = event.channel.clone();
         let Some(subscribed) = self.subscriptions.get(&channel) else { return };
         if event.id.is_none_or(|id| subscribed.stage != Stage::Joining(id)) {
@@ -295,6 +300,7 @@ impl Session {
         }
         subscribed.stage = Stage::Live;
         subscribed.refusals = 0;
+        event.recovered |= subscribed.track.goes_on(subscribed.asked, &event);
         let (class, position, recovered) = (event.class, event.position, event.recovered);
         let first = !std::mem::replace(&mut subscribed.announced, true);
         let to = subscribed.id;

@@ -1,10 +1,16 @@
 use std::time::Duration;
 
-use tickwire_protocol::{ErrorCode, Position, SubscriptionRequest, codec::ServerEvent};
+use tickwire_protocol::{
+    ErrorCode, Position, SubscriptionRequest,
+    codec::{Message, ServerEvent},
+};
 
-use crate::session::{
-    DialFailure, Effect, Input, Line, LinkEnd, SubscriptionId,
-    tests::{Bench, asked, asked_on, connected, live, message, offsets, refused, subscribed},
+use crate::{
+    SubscriptionEvent,
+    session::{
+        DialFailure, Effect, Input, Line, LinkEnd, SubscriptionId,
+        tests::{Bench, asked, asked_on, channel, connected, live, message, offsets, refused, subscribed},
+    },
 };
 
 /// `input` as it comes over the successor.
@@ -51,10 +57,63 @@ fn the_old_link_serves_until_its_successor_has_recovered() {
     assert!(
         !effects
             .iter()
-            .any(|effect| matches!(effect, Effect::Deliver { event: crate::SubscriptionEvent::Recovered { .. }, .. })),
+            .any(|effect| matches!(effect, Effect::Deliver { event: SubscriptionEvent::Recovered { .. }, .. })),
         "for its consumer nothing was broken: {effects:?}"
     );
     assert_eq!(offsets(&bench.give(live(7))), [7], "what was next is current");
+}
+
+/// A message of the log that began anew.
+fn anew(offset: u64) -> Message {
+    Message { position: Some(Position::new(2, offset)), ..message(1) }
+}
+
+fn reset() -> ServerEvent {
+    ServerEvent::Reset { channel: channel(), position: Position::new(2, 0), reason: "history_lost".into() }
+}
+
+fn live_anew(offset: u64) -> ServerEvent {
+    ServerEvent::Message(Box::new(anew(offset)))
+}
+
+fn tells_of_a_gap(effects: &[Effect]) -> bool {
+    let is_gap = |event: &SubscriptionEvent| {
+        matches!(event, SubscriptionEvent::Recovered { complete: false, .. } | SubscriptionEvent::Reset { .. })
+    };
+    effects.iter().any(|effect| matches!(effect, Effect::Deliver { event, .. } if is_gap(event)))
+}
+
+#[test]
+fn a_loss_that_the_old_link_told_of_is_not_told_again_by_the_successor() {
+    for old_link_ends_first in [false, true] {
+        let (mut bench, id) = joining();
+        assert!(tells_of_a_gap(&bench.give(Input::Event(Line::Current, reset()))));
+        assert_eq!(offsets(&bench.give(Input::Event(Line::Current, live_anew(1)))), [1]);
+        if old_link_ends_first {
+            bench.give(Input::Ended(Line::Current, LinkEnd { code: Some(1001), reason: String::new() }));
+        }
+        let Input::Event(_, ServerEvent::Subscribed(mut answer)) = subscribed(id, 0, false, vec![anew(1), anew(2)])
+        else {
+            unreachable!()
+        };
+        answer.position = Some(Position::new(2, 2));
+        let line = if old_link_ends_first { Line::Current } else { Line::Next };
+        let effects = bench.give(Input::Event(line, ServerEvent::Subscribed(answer)));
+        assert!(!tells_of_a_gap(&effects), "{effects:?}");
+        assert_eq!(offsets(&effects), [2]);
+        assert_eq!(offsets(&bench.give(Input::Event(Line::Current, live_anew(3)))), [3]);
+    }
+}
+
+#[test]
+fn a_successor_that_hears_of_the_loss_later_repeats_nothing() {
+    let (mut bench, id) = joining();
+    bench.give(Input::Event(Line::Current, reset()));
+    assert_eq!(offsets(&bench.give(Input::Event(Line::Current, live_anew(1)))), [1]);
+    bench.give(next(subscribed(id, 4, true, vec![])));
+    assert!(!tells_of_a_gap(&bench.give(Input::Event(Line::Current, reset()))));
+    assert_eq!(offsets(&bench.give(Input::Event(Line::Current, live_anew(1)))), [] as [u64; 0]);
+    assert_eq!(offsets(&bench.give(Input::Event(Line::Current, live_anew(2)))), [2]);
 }
 
 #[test]
