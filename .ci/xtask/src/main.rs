@@ -56,7 +56,7 @@ enum Task {
     /// Simulate the cluster under faults: the kept seeds, then fresh ones; a verdict per promise.
     Sim {
         /// How many fresh seeds.
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = sim::FRESH)]
         seeds: usize,
         /// Repeat this one and print its events.
         #[arg(long)]

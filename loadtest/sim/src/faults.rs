@@ -50,6 +50,14 @@ pub fn plan(chance: &mut StdRng, storm: Duration, readers: &[&'static str]) -> V
         planned.push(Planned { at, lasts, fault: draw(chance, readers) });
         at += Duration::from_millis(chance.random_range(200..3_500));
     }
+    // Else every other storm would pass without a store that forgets what it has told already.
+    if chance.random() {
+        let lost = Survival::Until { ago_ms: chance.random_range(300..1_000) };
+        let lasts = Duration::from_millis(chance.random_range(50..500));
+        let at = storm.mul_f64(chance.random_range(0.5..0.8));
+        planned.push(Planned { at, lasts, fault: Fault::Store(lost) });
+        planned.sort_by_key(|planned| planned.at);
+    }
     planned
 }
 

@@ -18,7 +18,7 @@ struct Options {
     /// Breaks an invariant of the shipped functions on purpose.
     #[arg(long)]
     mutant: Option<String>,
-    /// Prints the names of mutants, a line each, and does nothing else.
+    /// Prints the names of mutants and the promise that each breaks, a line each, and does nothing else.
     #[arg(long)]
     mutants: bool,
     /// Prints every event.
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     }
     if options.mutants {
         for mutation in &MUTATIONS {
-            println!("{}", mutation.name);
+            println!("{} {}", mutation.name, mutation.promise);
         }
         return ExitCode::SUCCESS;
     }

@@ -117,7 +117,14 @@ async fn listen(journal: &Journal, profile: &Profile, client: &Client, mut subsc
 fn delivered(reader: Reader, channel: String, delivery: &Delivery) -> Event {
     let message = &delivery.message;
     let key = message.key.as_deref().map(str::to_owned);
-    Event::Delivered { reader, channel, position: message.position, key, id: id_of(delivery), recovered: delivery.recovered }
+    Event::Delivered {
+        reader,
+        channel,
+        position: message.position,
+        key,
+        id: id_of(delivery),
+        recovered: delivery.recovered,
+    }
 }
 
 fn id_of(delivery: &Delivery) -> MessageId {

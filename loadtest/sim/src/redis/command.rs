@@ -374,7 +374,8 @@ impl Call<'_> {
             return Err(Failure::Syntax);
         }
         let sorted = self.store.sorted(&key, self.now_ms)?;
-        let mut all: Vec<(&Bytes, f64)> = sorted.into_iter().flatten().map(|(member, &score)| (member, score)).collect();
+        let mut all: Vec<(&Bytes, f64)> =
+            sorted.into_iter().flatten().map(|(member, &score)| (member, score)).collect();
         all.sort_by(|one, other| one.1.total_cmp(&other.1).then_with(|| one.0.cmp(other.0)));
         let stop = if stop < 0 { i64::try_from(all.len()).unwrap_or(i64::MAX) + stop } else { stop };
         let most = usize::try_from(stop + 1).unwrap_or(0);

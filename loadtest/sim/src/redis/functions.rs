@@ -66,9 +66,7 @@ impl Functions {
             return Reply::error("Function not found");
         };
         let list = |items: &[Bytes]| {
-            self.lua.create_sequence_from(
-                items.iter().map(|item| self.lua.create_string(item)).collect::<Result<Vec<_>, _>>()?,
-            )
+            sequence(&self.lua, items.iter().map(|item| self.lua.create_string(item).map(LuaValue::String)))
         };
         let run = || function.call::<LuaValue>((list(keys)?, list(args)?));
         match run() {
@@ -76,6 +74,15 @@ impl Functions {
             Err(error) => Reply::error(error),
         }
     }
+}
+
+/// A list, made item by item: only so many values may be held outside of Lua at once.
+fn sequence(lua: &Lua, items: impl Iterator<Item = mlua::Result<LuaValue>>) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    for item in items {
+        table.raw_push(item?)?;
+    }
+    Ok(table)
 }
 
 fn table_of(lua: &Lua, key: &str, text: &mlua::String) -> mlua::Result<Table> {
@@ -106,8 +113,7 @@ fn to_lua(lua: &Lua, reply: &Reply) -> mlua::Result<LuaValue> {
         Reply::Status(text) => LuaValue::Table(table_of(lua, "ok", &lua.create_string(text)?)?),
         Reply::Error(text) => LuaValue::Table(table_of(lua, "err", &lua.create_string(text)?)?),
         Reply::Array(items) | Reply::Push(items) => {
-            let items = items.iter().map(|item| to_lua(lua, item)).collect::<mlua::Result<Vec<_>>>()?;
-            LuaValue::Table(lua.create_sequence_from(items)?)
+            LuaValue::Table(sequence(lua, items.iter().map(|item| to_lua(lua, item)))?)
         }
         Reply::Map(_) => return Err(mlua::Error::runtime("scripts speak RESP2")),
     })
@@ -153,8 +159,7 @@ fn json_to_lua(lua: &Lua, value: &serde_json::Value) -> mlua::Result<LuaValue> {
         serde_json::Value::Number(number) => LuaValue::Number(number.as_f64().unwrap_or_default()),
         serde_json::Value::String(text) => LuaValue::String(lua.create_string(text)?),
         serde_json::Value::Array(items) => {
-            let items = items.iter().map(|item| json_to_lua(lua, item)).collect::<mlua::Result<Vec<_>>>()?;
-            LuaValue::Table(lua.create_sequence_from(items)?)
+            LuaValue::Table(sequence(lua, items.iter().map(|item| json_to_lua(lua, item)))?)
         }
         serde_json::Value::Object(fields) => {
             let table = lua.create_table()?;

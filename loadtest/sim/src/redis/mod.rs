@@ -205,9 +205,7 @@ impl Server {
 
     fn function_load(&self, words: &[Bytes]) -> Reply {
         match words.last().map(|source| String::from_utf8_lossy(source).into_owned()) {
-            Some(source) if self.knows(&source) && words.len() == 3 => {
-                Reply::error("Library already exists")
-            }
+            Some(source) if self.knows(&source) && words.len() == 3 => Reply::error("Library already exists"),
             Some(source) if words.get(1).is_some_and(|word| word == b"LOAD") => match self.functions.load(&source) {
                 Ok(name) => {
                     self.state.borrow().disk.borrow_mut().libraries.insert(name.clone(), source);
