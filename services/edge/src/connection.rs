@@ -111,7 +111,8 @@ pub(crate) struct Connection {
     pub(crate) listed: Listed,
     pub(crate) state: State,
     /// Commands that wait for the one in progress.
-    pub(crate) commands: Option<VecDeque<Request>>,
+    #[allow(clippy::box_collection, reason = "most connections have none: 8 bytes instead of 32")]
+    pub(crate) commands: Option<Box<VecDeque<Request>>>,
     /// Calls for this connection in progress; no further command is begun meanwhile, so that their order holds.
     pub(crate) busy: u32,
     pub(crate) slot: Slot,
@@ -233,7 +234,8 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_small() {
-        // With its socket's registration, its task and its identity it stays below 2 KB (measured by the benchmark).
-        assert!(size_of::<Connection>() <= 512, "{} bytes", size_of::<Connection>());
+        // With its socket's registration, its task and its identity it stays below 2 KB (measured by the benchmark). The
+        // allocator's sizes here are 320 and 384.
+        assert!(size_of::<Connection>() <= 320, "{} bytes", size_of::<Connection>());
     }
 }

@@ -1,7 +1,6 @@
 //! Carrying out commands: one after another for each connection, so that their order holds.
 
 use std::{
-    collections::VecDeque,
     future::Future,
     pin::Pin,
     rc::Rc,
@@ -81,7 +80,7 @@ impl Shard {
         if connection.busy > 0 || connection.closing.is_some() {
             return None;
         }
-        let request = connection.commands.as_mut().and_then(VecDeque::pop_front);
+        let request = connection.commands.as_mut().and_then(|commands| commands.pop_front());
         let Some(request) = request else {
             connection.commands = None;
             return None;

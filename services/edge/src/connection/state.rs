@@ -48,7 +48,8 @@ pub(crate) struct Subscription {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) identity: Option<Rc<Identity>>,
-    pub(crate) subscriptions: Vec<Subscription>,
+    /// One needs no allocation.
+    pub(crate) subscriptions: SmallVec<[Subscription; 1]>,
     /// Which of its user's devices it is, where it said so: whose read cursor it moves.
     pub(crate) device: Option<DeviceId>,
     /// Of all its `latest` channels together.
@@ -143,7 +144,7 @@ impl State {
     ) -> Self {
         Self {
             identity: identity.map(Rc::new),
-            subscriptions: Vec::new(),
+            subscriptions: SmallVec::new(),
             device: None,
             rate: None,
             offered,

@@ -80,8 +80,7 @@ impl Shard {
         id
     }
 
-    /// Makes a join's connection a subscriber; `None` if it left meanwhile.
-    /// `messages` come with its reply.
+    /// Makes a join's connection a subscriber; `None` if it left meanwhile or is refused. `messages` come with its reply.
     pub(crate) fn admit(
         &self,
         hub: &mut Hub,
@@ -97,7 +96,11 @@ impl Shard {
         let user = connection.identity().map(|identity| identity.user.clone());
         let entry = &mut hub.channels[channel.0 as usize];
         let options = join.options.take().map(|options| *options);
-        let (place, run) = entry.subscribers.admit(join.connection, options)?;
+        let Some((place, run)) = entry.subscribers.admit(join.connection, options) else {
+            let name = entry.name.clone();
+            self.refuse_join(hub, &name, join, &BackplaneError::Unavailable(None));
+            return None;
+        };
         if let Some(sent) = entry.subscribers.sent_to(place) {
             for message in messages {
                 sent.note(message);
