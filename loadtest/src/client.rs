@@ -1,6 +1,6 @@
 //! Clients: lean ones, so that thousands of them cost less than the servers they load.
 //!
-//! A client is one task on one thread, a [`Session`](session::Session) of a few hundred bytes, and a socket. Nothing is
+//! A client is one task on one thread, a [`Session`] of a few hundred bytes, and a socket. Nothing is
 //! buffered for it while nothing is incomplete: all clients of a worker read into one scratch buffer.
 
 mod http;

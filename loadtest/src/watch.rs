@@ -30,7 +30,7 @@ pub struct Watch {
     thread: JoinHandle<Observed>,
 }
 
-/// What was seen. Times are milliseconds since the Unix epoch until [`Observed::from`] shifts them.
+/// What was seen. Times are milliseconds since the Unix epoch until [`Observed::since`] shifts them.
 #[derive(Debug, Default)]
 pub struct Observed {
     /// Each process.
