@@ -100,9 +100,10 @@ impl Fault {
         is_store(self) == is_store(other) && places(self).iter().any(|place| *place != REDIS && others.contains(place))
     }
 
-    /// Cuts a node off from the store.
+    /// Cuts nodes off from the store.
     fn deafens(&self) -> bool {
         match self {
+            Self::Store(_) => true,
             Self::Partition(a, b) | Self::PartitionOneWay(a, b) | Self::Hold(a, b) => [*a, *b].contains(&REDIS),
             _ => false,
         }

@@ -70,10 +70,8 @@ impl Facts {
         };
         let channel = fact.channel.clone();
         let first = *fact.seen.get_or_insert((now_ms, position));
-        // Its key may have been lost between the two publishes.
-        let is_excused = self.losses.iter().any(|(died, _)| *died >= fact.begun_ms);
-        if first.1 != position && !is_excused {
-            let known = first.1;
+        let known = first.1;
+        if known != position && !self.may_have_forgotten(id) {
             verdicts.broken("G5", format!("{channel}: message {id} stands at {known} and at {position}"));
         }
         let other = *self.by_position.entry((channel.clone(), position)).or_insert(id);
@@ -102,6 +100,11 @@ impl Facts {
 
     pub(crate) fn messages(&self) -> impl Iterator<Item = (MessageId, &Fact)> {
         self.messages.iter().map(|(id, fact)| (*id, fact))
+    }
+
+    /// Whether the store may have lost a message and its key, so that the same key was published again.
+    pub(crate) fn may_have_forgotten(&self, id: MessageId) -> bool {
+        self.messages.get(&id).is_some_and(|fact| self.losses.iter().any(|(died, _)| *died >= fact.begun_ms))
     }
 
     /// Whether a write made between these two times may be gone.

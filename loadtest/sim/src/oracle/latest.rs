@@ -1,40 +1,25 @@
 //! G3: never an older value after a newer one, and the last value of every key arrives.
-//!
-//! One known limit is excused: a client that moves to a node which is cut off from the store, and has not noticed yet, first
-//! gets the values of that node.
 
 use std::collections::BTreeMap;
 
 use super::{Event, Facts, MessageId, Reader, Verdicts};
-
-/// How long after a cut a node may still take old values for current: until its canary is missed, and it has dialled again.
-const NOTICE_MS: u64 = 8_000;
 
 /// The newest value seen, by reader, channel and key. Values are published one after the other, so greater is newer.
 #[derive(Debug, Default)]
 pub(super) struct Latest {
     newest: BTreeMap<(Reader, String, String), MessageId>,
     readers: Vec<(Reader, String)>,
-    /// Cuts between a node and the store that last, and when the last one ended.
-    cuts: u32,
-    mended_ms: Option<u64>,
 }
 
 impl Latest {
-    pub(super) fn see(&mut self, now_ms: u64, event: &Event, verdicts: &mut Verdicts) {
+    pub(super) fn see(&mut self, event: &Event, verdicts: &mut Verdicts) {
         match event {
             Event::Subscribed { reader, channel, .. } if is_latest(channel) => {
                 self.readers.push((reader, channel.clone()));
             }
-            Event::Deaf { is_deaf: true } => self.cuts += 1,
-            Event::Deaf { is_deaf: false } => {
-                self.cuts = self.cuts.saturating_sub(1);
-                self.mended_ms = Some(now_ms);
-            }
-            Event::Delivered { reader, channel, key: Some(key), id, recovered, .. } if is_latest(channel) => {
-                let may_be_old = self.cuts > 0 || self.mended_ms.is_some_and(|at| now_ms < at + NOTICE_MS);
+            Event::Delivered { reader, channel, key: Some(key), id, .. } if is_latest(channel) => {
                 let newest = self.newest.entry((reader, channel.clone(), key.clone())).or_insert(*id);
-                if id < newest && !(*recovered && may_be_old) {
+                if id < newest {
                     verdicts.broken("G3", format!("{reader} on {channel}: {key} = {id} after {newest}"));
                 }
                 *newest = *id;

@@ -48,7 +48,7 @@ impl Reliable {
             }
             Event::Delivered { reader, channel, position: Some(position), id, .. } => {
                 if let Some(subscription) = self.subscriptions.get_mut(&(*reader, channel.clone())) {
-                    subscription.take(*position, *id).unwrap_or_else(|what| {
+                    subscription.take(*position, *id, facts).unwrap_or_else(|what| {
                         verdicts.broken("G1", format!("{reader} on {channel}: message {id} at {position}: {what}"));
                     });
                 }
@@ -117,7 +117,7 @@ fn is_reliable(channel: &str) -> bool {
 }
 
 impl Subscription {
-    fn take(&mut self, position: Position, id: MessageId) -> Result<(), String> {
+    fn take(&mut self, position: Position, id: MessageId, facts: &Facts) -> Result<(), String> {
         let expected = self.at.next();
         match self.jump.take() {
             Some(to) if position.epoch == to.epoch && position <= to.next() => {
@@ -129,7 +129,8 @@ impl Subscription {
             None => return Err(format!("expected {expected}")),
         }
         self.at = position;
-        match self.delivered.insert(id) {
+        // A publisher that had no answer yet repeats what the store forgot: in the new log it is another message.
+        match self.delivered.insert(id) || facts.may_have_forgotten(id) {
             true => Ok(()),
             false => Err("it came before".into()),
         }
