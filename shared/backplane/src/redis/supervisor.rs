@@ -69,7 +69,13 @@ pub(super) async fn supervise(core: Arc<Core>, report: impl Fn(Option<BackplaneE
         }
         report(arranged.err());
         tokio::select! {
-            () = core.links.lost.notified() => backoff.pause().await,
+            () = core.links.lost.notified() => {
+                // It worked until it was cut: calls are waiting to be made again.
+                if is_up {
+                    backoff.restart();
+                }
+                backoff.pause().await;
+            }
             Some(ended) = posts.tasks.join_next() => {
                 if let Ok((address, end)) = ended {
                     posts.on_end(&core, &address, &end);
