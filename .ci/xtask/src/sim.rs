@@ -17,8 +17,9 @@ use anyhow::{Context, anyhow, bail};
 
 use crate::shell::{root, run_in, works};
 
-/// The promises that the simulation judges.
-const PROMISES: [&str; 10] = ["G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8", "G9", "G10"];
+/// The promises that the simulation judges: nothing in it drains slowly, reads slowly or waits behind others, which G7, G8 and
+/// G10 are about.
+const PROMISES: [&str; 7] = ["G1", "G2", "G3", "G4", "G5", "G6", "G9"];
 /// Seeds that failed once, a line each, with what they showed.
 const KEPT: &str = "seeds.txt";
 

@@ -147,6 +147,8 @@ pub(crate) struct Alert {
     pub(crate) user: usize,
     pub(crate) number: u64,
     pub(crate) accepted_ms: u64,
+    /// The epoch of its position.
+    pub(crate) epoch: Option<u64>,
 }
 
 /// What an inbox brought on one subscribe.
@@ -154,6 +156,8 @@ pub(crate) struct Alert {
 pub(crate) struct InboxJoin {
     pub(crate) asked_ms: u64,
     pub(crate) at_ms: u64,
+    /// The inbox's epoch then.
+    pub(crate) epoch: Option<u64>,
     pub(crate) alerts: BTreeSet<u64>,
 }
 

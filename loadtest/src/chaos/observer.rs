@@ -217,7 +217,8 @@ impl Observer {
                 let alerts: BTreeSet<u64> = numbers.map(|payload| payload.n).collect();
                 let mut log = lock(log);
                 log.top = subscribed.position;
-                log.joins.push(InboxJoin { asked_ms: errands.asked_ms, at_ms: now_ms(), alerts });
+                let epoch = subscribed.position.map(|position| position.epoch);
+                log.joins.push(InboxJoin { asked_ms: errands.asked_ms, at_ms: now_ms(), epoch, alerts });
             }
             Sink::Room { .. } => lock(&self.whereabouts).in_room = true,
         }

@@ -170,8 +170,9 @@ impl Publisher {
             let user = rng.random_range(0..users.len());
             let answer = self.emitter.notify(&users[user], &alert(number)?).await;
             self.count(answer.is_ok());
-            if answer.is_ok() {
-                lock(&alerts).push(Alert { user, number, accepted_ms: now_ms() });
+            if let Ok(notified) = answer {
+                let epoch = notified.position.map(|position| position.epoch);
+                lock(&alerts).push(Alert { user, number, accepted_ms: now_ms(), epoch });
             }
         }
         Ok(())

@@ -16,9 +16,6 @@ use tickwire_protocol::Position;
 pub use self::facts::Facts;
 use self::{grants::Grants, inbox::Inbox, latest::Latest, reliable::Reliable};
 
-/// The promises of the design that the simulation judges.
-pub const PROMISES: [&str; 10] = ["G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8", "G9", "G10"];
-
 /// Names a message: its idempotency key, and what its data says.
 pub type MessageId = u64;
 /// Names a subscriber: one subscription of one program that keeps its position over reconnects.

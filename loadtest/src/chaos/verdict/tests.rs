@@ -35,6 +35,7 @@ fn honest() -> Ledger {
     let join = |at_ms, alerts: &[u64]| InboxJoin {
         asked_ms: at_ms - 1,
         at_ms,
+        epoch: Some(1),
         alerts: alerts.iter().copied().collect::<BTreeSet<_>>(),
     };
     let inbox = InboxLog {
@@ -52,7 +53,7 @@ fn honest() -> Ledger {
         ],
         latest: vec![latest],
         latest_acked: HashMap::from([("price".into(), 9)]),
-        alerts: vec![Alert { user: 0, number: 1, accepted_ms: 100 }],
+        alerts: vec![Alert { user: 0, number: 1, accepted_ms: 100, epoch: Some(1) }],
         inboxes: vec![inbox],
         revoked: vec![Revoked { user: "eve".into(), ..Revoked::default() }],
         intrusion: Intrusion { refused: 5, admitted: 0 },
@@ -154,6 +155,21 @@ fn g4_breaks_on_an_alert_that_does_not_come_again_or_never_came() {
     breaks(&["G4"], |ledger| {
         ledger.inboxes[0].joins[1].alerts.insert(1);
     });
+}
+
+#[test]
+fn g4_allows_what_redis_lost_with_its_primary_and_nothing_older() {
+    let lose = |ledger: &mut Ledger, epoch: u64| {
+        ledger.alerts[0].accepted_ms = 100_000;
+        let join = &mut ledger.inboxes[0].joins[0];
+        (join.asked_ms, join.at_ms, join.epoch) = (300_000, 300_001, Some(epoch));
+        join.alerts.clear();
+        ledger.inboxes[0].acks_sent.clear();
+        ledger.inboxes[0].joins.truncate(1);
+    };
+    // The primary was replaced three seconds after it took the alert; the alert was long there when it was replaced.
+    breaks(&[], |ledger| lose(ledger, 103_000));
+    breaks(&["G4"], |ledger| lose(ledger, 200_000));
 }
 
 #[test]
