@@ -129,15 +129,16 @@ impl Offences {
         if until_ms <= now {
             return;
         }
+        let offender = whole(offender);
         let mut record = self.record();
         if record.banned_until_ms.len() >= OFFENDERS_MAX {
             record.banned_until_ms.retain(|_, until_ms| *until_ms > now);
         }
         let room = record.banned_until_ms.len() < OFFENDERS_MAX;
-        match record.banned_until_ms.get_mut(offender) {
+        match record.banned_until_ms.get_mut(&offender) {
             Some(until) => *until = until_ms.max(*until),
             None if room => {
-                record.banned_until_ms.insert(whole(offender), until_ms);
+                record.banned_until_ms.insert(offender, until_ms);
                 self.metrics.bans.inc();
             }
             None => {
@@ -250,6 +251,11 @@ mod tests {
         assert!(offences.count(Offence::BadToken, &at("2001:db8:1:2:ffff::9"), "").is_some());
         assert!(offences.refusal(&at("2001:db8:1:2::77")).is_some());
         assert_eq!(offences.refusal(&at("2001:db8:1:3::1")), None);
+        // Told again and again of a ban that an operator gave for one address of the network.
+        for _ in 0..2 {
+            offences.impose(&at("2001:db8:1:4::1"), now_ms() + 60_000);
+        }
+        assert_eq!(offences.metrics.bans.get(), 2);
     }
 
     #[test]
