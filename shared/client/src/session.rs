@@ -308,20 +308,25 @@ impl Session {
         }
     }
 
+    /// A successor speaks for the channel. Without one, which is nearly always, no channel is looked up.
+    fn has_moved(&self, channel: &ChannelName) -> bool {
+        self.successor.is_some() && self.subscriptions.has_moved(channel)
+    }
+
     fn take_event(&mut self, now: Instant, event: ServerEvent) {
         match event {
             ServerEvent::Connected(connected) => self.connected(now, *connected),
             ServerEvent::Subscribed(subscribed) => self.subscribed(*subscribed),
             ServerEvent::Unsubscribed { id: None, channel } => self.grant_ended(&channel, ClientError::GrantEnded),
             // From here on its successor speaks for these channels.
-            ServerEvent::Message(message) if self.subscriptions.has_moved(&message.channel) => {}
-            ServerEvent::Delta(delta) if self.subscriptions.has_moved(&delta.channel) => {}
+            ServerEvent::Message(message) if self.has_moved(&message.channel) => {}
+            ServerEvent::Delta(delta) if self.has_moved(&delta.channel) => {}
             ServerEvent::Delta(delta) => self.delta(now, *delta),
             ServerEvent::Presence { channel, .. }
             | ServerEvent::Reset { channel, .. }
             | ServerEvent::Dropped { channel, .. }
             | ServerEvent::Acked { id: None, channel, .. }
-                if self.subscriptions.has_moved(&channel) => {}
+                if self.has_moved(&channel) => {}
             ServerEvent::Message(message) => self.message(now, *message),
             event @ (ServerEvent::Presence { .. }
             | ServerEvent::Reset { .. }

@@ -73,13 +73,13 @@ impl Session {
             }
             ServerEvent::Message(message) => {
                 let is_ours = self.subscriptions.has_moved(&message.channel);
-                if is_ours && !self.take_message(*message) {
+                if is_ours && self.take_message(*message).is_some() {
                     self.abandon_handover(now);
                 }
             }
             ServerEvent::Delta(delta) if self.subscriptions.has_moved(&delta.channel) => match self.whole(*delta) {
                 Patched::Whole(message) => {
-                    if !self.take_message(message) {
+                    if self.take_message(message).is_some() {
                         self.abandon_handover(now);
                     }
                 }

@@ -319,11 +319,9 @@ impl Session {
     }
 
     pub(super) fn message(&mut self, now: Instant, message: Message) {
-        let (channel, position) = (message.channel.clone(), message.position);
-        if self.take_message(message) {
-            return;
-        }
-        tracing::warn!(%channel, ?position, "a gap: subscribing again");
+        let Some(message) = self.take_message(message) else { return };
+        let channel = message.channel;
+        tracing::warn!(%channel, position = ?message.position, "a gap: subscribing again");
         self.join_anew(now, channel);
     }
 
@@ -357,9 +355,9 @@ impl Session {
         self.join(now, &[channel]);
     }
 
-    /// Delivers what is new; false if messages before this one never came.
-    pub(super) fn take_message(&mut self, message: Message) -> bool {
-        let Some(subscribed) = self.subscriptions.live(&message.channel) else { return true };
+    /// Delivers what is new; gives the message back if those before it never came.
+    pub(super) fn take_message(&mut self, message: Message) -> Option<Message> {
+        let subscribed = self.subscriptions.live(&message.channel)?;
         let to = subscribed.id;
         match subscribed.track.live(&message) {
             Verdict::Deliver => {
@@ -367,9 +365,9 @@ impl Session {
                 self.effects.push(Effect::Deliver { to, event });
             }
             Verdict::Duplicate => {}
-            Verdict::Gap => return false,
+            Verdict::Gap => return Some(message),
         }
-        true
+        None
     }
 
     /// An `error` to a subscribe; false if `id` was none.
