@@ -1,0 +1,137 @@
+import type { DeliveryClass, DeltaFrame, MessageFrame, Position, SubscribedFrame } from "../wire.gen.js";
+import { order, type Place, place, text } from "./position.js";
+
+/** Unacknowledged critical messages remembered per inbox; beyond it the oldest is forgotten and would be shown again. */
+const ALERTS_SEEN_MAX = 10_000;
+/** Values kept per `latest` channel: an edge holds no more keys of one. */
+const VALUES_MAX = 10_000;
+
+/** What to do with a live message: hand it on, drop a repetition, or ask again because some before it never came. */
+export type Verdict = "deliver" | "duplicate" | "gap";
+
+/** One channel's place in its log, as this client has seen it: what is new, what is a repetition, what is missing. */
+export class Track {
+  /** As the last `subscribed` said; unknown over long polling, which does not tell. */
+  class: DeliveryClass | undefined;
+  /** With a filter the server leaves messages out, so offsets are not dense. */
+  filtered: boolean;
+  #last: Place | undefined;
+  /** Critical inbox messages delivered and not yet acknowledged: they come again on every subscribe. */
+  readonly #alerts = new Map<Position, Place>();
+  /** The newest value of each key of a `latest` channel: for deltas, and for consumers that come later. */
+  readonly #values = new Map<string | undefined, MessageFrame>();
+
+  constructor(since: Position | undefined, filtered: boolean) {
+    this.#last = place(since);
+    this.filtered = filtered;
+  }
+
+  /** Whether all the values that may be kept are kept: changes of others could not be put together. */
+  get isFull(): boolean {
+    return this.#values.size >= VALUES_MAX;
+  }
+
+  /** The newest position seen. */
+  get position(): Position | undefined {
+    return this.#last && text(this.#last);
+  }
+
+  /** The current values of a `latest` channel, by the age of their keys. */
+  values(): IterableIterator<MessageFrame> {
+    return this.#values.values();
+  }
+
+  /** Where to recover from. Classes without recovery begin anew: their current values come with every subscribe. */
+  since(): Position | undefined {
+    return this.class === "latest" || this.class === "volatile" ? undefined : this.position;
+  }
+
+  /** The message that a change makes of its key's value; `undefined` if that is not the value it is for. */
+  whole({ base, delta, removed, ...rest }: DeltaFrame): MessageFrame | undefined {
+    const value = this.#values.get(rest.key);
+    if (value?.time !== base) return undefined;
+    const data: Record<string, unknown> = { ...(value.data as object), ...delta };
+    for (const name of removed ?? []) delete data[name];
+    return { ...rest, data };
+  }
+
+  /** Takes a `subscribed`: its messages that the consumer has not seen yet, in order. */
+  joined(answer: SubscribedFrame): MessageFrame[] {
+    this.class = answer.class;
+    this.#values.clear();
+    const known = this.since() && this.#last;
+    const top = place(answer.position);
+    const fresh = answer.messages.filter((message) => this.#admit(message));
+    // Without recovery the log may have begun anew: what the server says now is where live messages follow on.
+    if (!known || (top && !answer.recovered)) this.#last = top;
+    else if (top) this.#last = order(top, known) > 0 ? top : known;
+    return fresh;
+  }
+
+  /** Judges a live message. */
+  live(message: MessageFrame): Verdict {
+    const [at, last] = [place(message.position), this.#last];
+    if (this.class === "reliable" && at && last && !this.filtered) {
+      if (at.epoch === last.epoch ? at.offset > last.offset + 1 : at.epoch > last.epoch) return "gap";
+    }
+    return this.#admit(message) ? "deliver" : "duplicate";
+  }
+
+  /** The history was lost: what follows counts from `position`. False if this client came past it on another link. */
+  reset(position: Position): boolean {
+    const at = place(position);
+    const isPast = !at || (this.#last?.epoch === at.epoch && order(this.#last, at) >= 0);
+    if (!isPast) this.#last = at;
+    return !isPast;
+  }
+
+  /**
+   * Whether an answer that denies the recovery from `asked` brings all that is missing: the log began anew after the question,
+   * the link that still served has told so, and the answer goes on where the new log stands here.
+   */
+  goesOn(asked: Position | undefined, answer: SubscribedFrame): boolean {
+    const [from, last, top] = [place(asked), this.#last, place(answer.position)];
+    if (answer.class !== "reliable" || !from || !last || !top) return false;
+    const oldest = place(answer.messages[0]?.position);
+    const next = { epoch: last.epoch, offset: last.offset + 1 };
+    const isJoined = order(top, last) <= 0 || (oldest !== undefined && order(oldest, next) <= 0);
+    return from.epoch !== last.epoch && top.epoch === last.epoch && isJoined;
+  }
+
+  /** Takes out the critical messages that were delivered and that a `subscribed` no longer owes. */
+  settled(answer: SubscribedFrame): Position[] {
+    const top = place(answer.position);
+    // Where something may be lost nothing can be said.
+    if (!top || !answer.recovered) return [];
+    const owed = new Set(answer.messages.map((message) => message.position));
+    const over = [...this.#alerts].filter(([at, it]) => it.epoch === top.epoch && order(it, top) <= 0 && !owed.has(at));
+    const positions = over.map(([at]) => at);
+    this.acknowledged(positions);
+    return positions;
+  }
+
+  /** These were acknowledged and will not come again. */
+  acknowledged(positions: readonly Position[]): void {
+    for (const position of positions) this.#alerts.delete(position);
+  }
+
+  #admit(message: MessageFrame): boolean {
+    const at = place(message.position);
+    if (this.class === "latest" || (!this.class && message.key !== undefined)) this.#keep(message);
+    if (!at || this.class === "latest" || this.class === "volatile") return true;
+    const isNewer = !this.#last || order(at, this.#last) > 0;
+    if (isNewer) this.#last = at;
+    const position = message.position as Position;
+    if (this.class !== "inbox" || message.priority !== "critical") return isNewer;
+    if (this.#alerts.has(position)) return false;
+    this.#alerts.set(position, at);
+    if (this.#alerts.size > ALERTS_SEEN_MAX) {
+      for (const oldest of this.#alerts.keys()) return this.#alerts.delete(oldest);
+    }
+    return true;
+  }
+
+  #keep(message: MessageFrame): void {
+    if (!this.isFull || this.#values.has(message.key)) this.#values.set(message.key, message);
+  }
+}

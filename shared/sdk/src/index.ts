@@ -1,0 +1,25 @@
+/**
+ * Live, ordered, recoverable data from Tickwire. {@link Tickwire} is the client; `@tickwire/client/react` has the hooks,
+ * `@tickwire/client/msgpack` the binary codec.
+ *
+ * @packageDocumentation
+ */
+export { type HistoryOptions, type PublishOptions, Tickwire, type TickwireEvents } from "./client.js";
+export { BACKOFF, type Backoff } from "./core/backoff.js";
+export { comparePositions } from "./core/position.js";
+export { TickwireError, type TickwireErrorCode } from "./errors.js";
+export type { TickwireOptions } from "./options.js";
+export type { ChannelTypes, DataOf } from "./payloads.js";
+export type { ConnectionState, ConnectionStatus, DisconnectReason } from "./state.js";
+export type {
+  Message,
+  PolledMessage,
+  PollFallback,
+  SubscribeOptions,
+  Subscription,
+  SubscriptionEvents,
+  SubscriptionStatus,
+} from "./subscription.js";
+export type { Codec, Dial, Link, LinkEnd, LinkEvents, Transport, WebSocketLike } from "./transport/transport.js";
+export { json, webSocket } from "./transport/websocket.js";
+export type * from "./wire.gen.js";

@@ -1,0 +1,83 @@
+import { createContext, type ReactNode, useContext, useEffect } from "react";
+import type { ConnectionState, Tickwire } from "../index.js";
+import { createStore, type Store } from "./store.js";
+import { useStore } from "./use-store.js";
+
+const Context = createContext<Tickwire | undefined>(undefined);
+
+/** Of {@link TickwireProvider}. */
+export interface TickwireProviderProps {
+  /** Made outside of React, such as at module level: a client does nothing before it is used. */
+  client: Tickwire;
+  children?: ReactNode;
+}
+
+/** Leaving a page and coming back in the same task, as StrictMode does, breaks nothing. */
+const mounts = new WeakMap<Tickwire, number>();
+
+/** Gives the hooks below it their client: connects it on mount, and disconnects it one task after the last unmount. */
+export function TickwireProvider({ client, children }: TickwireProviderProps): ReactNode {
+  useEffect(() => {
+    mounts.set(client, (mounts.get(client) ?? 0) + 1);
+    client.connect();
+    return () => {
+      mounts.set(client, (mounts.get(client) ?? 0) - 1);
+      setTimeout(() => {
+        if (mounts.get(client) === 0) client.disconnect();
+      });
+    };
+  }, [client]);
+  return <Context.Provider value={client}>{children}</Context.Provider>;
+}
+
+/** The client of the provider above. */
+export function useTickwire(): Tickwire {
+  const client = useContext(Context);
+  if (!client) throw new Error("this hook needs a <TickwireProvider> above it");
+  return client;
+}
+
+const OFFLINE: ConnectionState = { status: "disconnected", reason: "closed_here" };
+const stores = new WeakMap<Tickwire, Map<string, unknown>>();
+
+/** The one thing of a client under a name, made when it is asked for first; `make` gets a function that forgets it. */
+export function sharedOf<T>(client: Tickwire, name: string, make: (forget: () => void) => T): T {
+  const all = stores.get(client) ?? new Map<string, unknown>();
+  stores.set(client, all);
+  let it = all.get(name) as T | undefined;
+  if (it === undefined) {
+    it = make(() => all.delete(name));
+    all.set(name, it);
+  }
+  return it;
+}
+
+/** What {@link useWebSocketConnection} gives. */
+export interface Connection extends ConnectionState {
+  readonly isConnected: boolean;
+  connect(): void;
+  disconnect(): void;
+}
+
+function connectionStore(client: Tickwire): Store<ConnectionState> {
+  return createStore(OFFLINE, (changed) => ({ read: () => client.state, stop: client.on("state", changed) }));
+}
+
+const whole = <S,>(state: S) => state;
+
+/** The connection, and what can be done with it. Disconnected on a server. */
+export function useWebSocketConnection(): Connection {
+  const client = useTickwire();
+  const state = useStore(
+    sharedOf(client, "connection", () => connectionStore(client)),
+    OFFLINE,
+    whole,
+  );
+  const { status } = state;
+  return {
+    ...state,
+    isConnected: status === "connected",
+    connect: () => client.connect(),
+    disconnect: () => client.disconnect(),
+  };
+}

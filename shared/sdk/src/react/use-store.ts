@@ -1,0 +1,28 @@
+import { useRef, useSyncExternalStore } from "react";
+import type { Store } from "./store.js";
+
+/** A part of a store's state; the component renders again only when that part is another one. */
+export function useStore<S, R>(store: Store<S>, initial: S, select: (state: S) => R): R {
+  const memo = useRef<{ state: S; select: unknown; part: R } | undefined>(undefined);
+  const read = (state: S): R => {
+    const last = memo.current;
+    if (last && Object.is(last.state, state) && last.select === select) return last.part;
+    const part = select(state);
+    const kept = last && isSame(last.part, part) ? last.part : part;
+    memo.current = { state, select, part: kept };
+    return kept;
+  };
+  return useSyncExternalStore(
+    store.subscribe,
+    () => read(store.get()),
+    () => read(initial),
+  );
+}
+
+/** Equal, or flat objects of equal fields: what a selector such as `({a, b}) => ({a, b})` makes anew each time. */
+function isSame(a: unknown, b: unknown): boolean {
+  if (Object.is(a, b)) return true;
+  if (typeof a !== "object" || typeof b !== "object" || !a || !b) return false;
+  const [left, right] = [Object.entries(a), Object.entries(b)];
+  return left.length === right.length && left.every(([name, value]) => Object.is(value, (b as Record<string, unknown>)[name]));
+}
