@@ -18,10 +18,12 @@ use crate::{Backplane, HistoryQuery, Publish, Signal, Subscriber};
 
 pub mod bus;
 pub mod cluster;
+pub mod demand;
 pub mod escalation;
 pub mod history;
 pub mod inbox;
 pub mod latest;
+pub mod lease;
 pub mod publish;
 
 /// How long a claim waits for what must come. Far above what it takes, for busy machines.
@@ -119,6 +121,15 @@ macro_rules! conformance_tests {
             latest::a_message_without_key_has_the_channels_name,
             latest::an_expired_value_is_left_out,
             latest::the_newest_value_of_each_key_in_order_of_change,
+            lease::a_fence_refuses_what_older_holders_publish_late,
+            lease::a_fenced_channel_answers_where_the_successor_goes_on,
+            lease::a_late_renewal_by_the_old_holder_fails,
+            lease::a_lease_has_one_holder_at_a_time,
+            lease::a_lease_that_is_not_renewed_is_taken_over_under_a_greater_fence,
+            lease::a_lease_given_back_is_free_at_once,
+            lease::taking_again_what_one_holds_answers_the_same_fence,
+            demand::a_channel_is_in_demand_while_any_node_subscribes,
+            demand::only_the_namespaces_asked_for_are_named,
             publish::a_batch_answers_each_message_in_order,
             publish::a_batch_that_repeats_a_key_publishes_it_once,
             publish::a_repeated_key_publishes_nothing,
@@ -253,10 +264,12 @@ mod tests {
         let modules = [
             ("bus", include_str!("conformance/bus.rs")),
             ("cluster", include_str!("conformance/cluster.rs")),
+            ("demand", include_str!("conformance/demand.rs")),
             ("escalation", include_str!("conformance/escalation.rs")),
             ("history", include_str!("conformance/history.rs")),
             ("inbox", include_str!("conformance/inbox.rs")),
             ("latest", include_str!("conformance/latest.rs")),
+            ("lease", include_str!("conformance/lease.rs")),
             ("publish", include_str!("conformance/publish.rs")),
         ];
         for (module, source) in modules {

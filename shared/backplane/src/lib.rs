@@ -18,7 +18,9 @@ use tickwire_protocol::{
 
 mod alerts;
 pub mod conformance;
+mod demand;
 pub mod fan_in;
+mod lease;
 pub mod memory;
 pub mod metrics;
 mod preferences;
@@ -27,7 +29,9 @@ pub mod tail;
 pub mod testing;
 
 pub use alerts::{Alert, AlertId, AlertSpec, AlertStatus, DueAlert, DueAlerts, Escalation};
+pub use demand::{DEMAND_MAX, Demand};
 pub use fan_in::FanIn;
+pub use lease::{Fence, Taken};
 pub use tail::{Tail, TailAction};
 
 /// What to publish.
@@ -61,6 +65,9 @@ pub struct Publish {
     pub owner: Option<UserId>,
     /// An alert to track, `inbox` only.
     pub alert: Option<AlertSpec>,
+    /// The fence of the lease under which its publisher writes. Refused with [`BackplaneError::Fenced`] where a newer one has
+    /// published to the channel or announced itself by [`Backplane::fence`].
+    pub fence: Option<Fence>,
 }
 
 /// How long an idempotency key is remembered.
@@ -94,6 +101,7 @@ impl Publish {
             idempotency_key: None,
             owner: None,
             alert: None,
+            fence: None,
         }
     }
 
@@ -395,6 +403,31 @@ pub trait Backplane: Send + Sync + 'static {
     /// Who is in a channel, on nodes whose lease lasts.
     async fn presence(&self, channel: &ChannelName) -> Result<Presence, BackplaneError>;
 
+    /// Takes each lease that is free, is over, or is `holder`'s already, for `ttl`; answers in order. `holder` names a process: two
+    /// of the same name would share leases. How leases and fences make one writer: see [`Fence`]'s module, `lease.rs`.
+    async fn take_leases(
+        &self,
+        leases: &[ChannelName],
+        holder: &str,
+        ttl: Duration,
+    ) -> Vec<Result<Taken, BackplaneError>>;
+
+    /// Prolongs each lease to `ttl` from now; answers in order, true where it was still held under that fence. What was over
+    /// is lost, also if nobody took it since: take it anew, under a greater fence.
+    async fn renew_leases(&self, held: &[(ChannelName, Fence)], ttl: Duration) -> Vec<Result<bool, BackplaneError>>;
+
+    /// Gives leases back before their time; those that are not held under that fence any more stay as they are. An error
+    /// leaves some to end by themselves.
+    async fn release_leases(&self, held: &[(ChannelName, Fence)]) -> Result<(), BackplaneError>;
+
+    /// From now on every publish to `channel` with an older fence is refused. Answers the newest position: what older holders
+    /// published stands before it.
+    async fn fence(&self, channel: &ChannelName, policy: &Policy, fence: Fence) -> Result<Position, BackplaneError>;
+
+    /// The channels of `namespaces` that some [`Subscriber`] in the cluster has now. One of a node that died counts until the
+    /// store noticed.
+    async fn demand(&self, namespaces: &[&str]) -> Result<Demand, BackplaneError>;
+
     /// Whether the data plane works right now: the last canary came back in time on every pub/sub connection.
     fn is_healthy(&self) -> bool;
 
@@ -437,7 +470,13 @@ pub enum BackplaneError {
     /// The preferences to merge are no JSON object, or the result is over [`PREFERENCES_BYTES_MAX`].
     #[error("preferences are a JSON object of at most 16384 bytes")]
     InvalidPreferences,
-    /// A bound of the whole store is reached: channels, preferences, sticky controls or nodes.
+    /// The publisher's lease went to another, who has published to the channel or fenced it since.
+    #[error("a newer holder of the lease writes to the channel")]
+    Fenced {
+        /// Its fence.
+        newest: Fence,
+    },
+    /// A bound of the whole store is reached: channels, preferences, sticky controls, nodes or leases.
     #[error("the backplane is full")]
     Full,
     /// [`Backplane::subscribe`] named a subscriber that does not exist (any more).

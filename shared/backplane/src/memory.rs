@@ -19,9 +19,9 @@ use tickwire_protocol::{
 };
 
 use crate::{
-    Alert, AlertId, Backplane, BackplaneError, Control, ControlsMark, Count, DueAlert, DueAlerts, Escalation, FanIn,
-    History, HistoryQuery, InboxState, NodeReport, Presence, PresenceChange, Publish, Published, Signal, Snapshot,
-    Subscriber, SubscriberId,
+    Alert, AlertId, Backplane, BackplaneError, Control, ControlsMark, Count, Demand, DueAlert, DueAlerts, Escalation,
+    FanIn, Fence, History, HistoryQuery, InboxState, NodeReport, Presence, PresenceChange, Publish, Published, Signal,
+    Snapshot, Subscriber, SubscriberId, Taken,
     fan_in::{Added, FanInStats},
     preferences,
 };
@@ -32,6 +32,7 @@ mod cluster;
 mod dedup;
 mod faults;
 mod inbox;
+mod leases;
 mod log;
 mod presence;
 
@@ -40,6 +41,7 @@ use channel::Channel;
 use cluster::{Controls, Nodes};
 pub use faults::{Faults, Operation};
 use inbox::Settled;
+use leases::Leases;
 use presence::PresenceTable;
 
 /// Channels held at once. At the bound a new one is refused with [`BackplaneError::Full`].
@@ -65,6 +67,7 @@ pub struct MemoryBackplane {
     controls: Mutex<Controls>,
     nodes: Mutex<Nodes>,
     presence: Mutex<PresenceTable>,
+    leases: Mutex<Leases>,
     faults: Faults,
 }
 
@@ -98,6 +101,7 @@ impl MemoryBackplane {
             controls: Mutex::default(),
             nodes: Mutex::default(),
             presence: Mutex::default(),
+            leases: Mutex::default(),
             faults: Faults::default(),
         });
         tokio::spawn(upkeep(Arc::downgrade(&backplane)));
@@ -417,6 +421,46 @@ impl Backplane for MemoryBackplane {
     async fn presence(&self, channel: &ChannelName) -> Result<Presence, BackplaneError> {
         self.faults.check()?;
         Ok(lock(&self.presence).list(channel))
+    }
+
+    async fn take_leases(
+        &self,
+        leases: &[ChannelName],
+        holder: &str,
+        ttl: Duration,
+    ) -> Vec<Result<Taken, BackplaneError>> {
+        let take = |lease| {
+            self.faults.check()?;
+            lock(&self.leases).take(lease, holder, ttl, now_ms())
+        };
+        leases.iter().map(take).collect()
+    }
+
+    async fn renew_leases(&self, held: &[(ChannelName, Fence)], ttl: Duration) -> Vec<Result<bool, BackplaneError>> {
+        let renew = |(lease, fence): &(ChannelName, Fence)| {
+            self.faults.check()?;
+            Ok(lock(&self.leases).renew(lease, *fence, ttl))
+        };
+        held.iter().map(renew).collect()
+    }
+
+    async fn release_leases(&self, held: &[(ChannelName, Fence)]) -> Result<(), BackplaneError> {
+        self.faults.check()?;
+        for (lease, fence) in held {
+            lock(&self.leases).release(lease, *fence);
+        }
+        Ok(())
+    }
+
+    async fn fence(&self, channel: &ChannelName, policy: &Policy, fence: Fence) -> Result<Position, BackplaneError> {
+        self.faults.check_on(Operation::Publish, channel)?;
+        let raise = |state: &mut Channel| state.raise_fence(fence).map(|()| state.top());
+        self.with_channel(&mut self.shard(channel), channel, policy, raise)?
+    }
+
+    async fn demand(&self, namespaces: &[&str]) -> Result<Demand, BackplaneError> {
+        self.faults.check()?;
+        Ok(Demand::among(self.fan_in.channels().into_iter(), namespaces, true))
     }
 
     fn is_healthy(&self) -> bool {

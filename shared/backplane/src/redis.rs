@@ -1,7 +1,7 @@
 //! On Redis: one server, a master that Sentinels watch, or a cluster.
 //!
 //! Reading order: `keys` (where things lie), `functions/*.lua` (what happens atomically), `core` (how a call is made),
-//! `publish`, `read`, `fleet` and `presence` (the calls), `intake` (what pub/sub brings), `supervisor` (keeping it
+//! `publish`, `read`, `fleet`, `leases`, `demand` and `presence` (the calls), `intake` (what pub/sub brings), `supervisor` (keeping it
 //! all connected).
 //!
 //! What holds here beyond the trait:
@@ -15,7 +15,7 @@
 //!   slot is on its way, publishes to its partition may fail; they are retryable.
 //!
 //! Commands in use: `FUNCTION LOAD` and `FCALL` of `functions/*.lua` (which call what stands there), `HMGET`, `GET`, `WAIT`,
-//! `PUBLISH` or `SPUBLISH` (canaries), `SUBSCRIBE`, `UNSUBSCRIBE` or their sharded sisters, `ROLE`, `INFO server`, `PING`
+//! `PUBLISH` or `SPUBLISH` (canaries), `SUBSCRIBE`, `UNSUBSCRIBE`, `PUBSUB CHANNELS` or their sharded sisters, `ROLE`, `INFO server`, `PING`
 //! (the pool's), `HELLO`, `AUTH`, `SELECT`, `CLIENT SETINFO` (the library's), `SENTINEL GET-MASTER-ADDR-BY-NAME`, `CLUSTER SLOTS`.
 //!
 //! What the servers need: Redis 7.0 or later; `maxmemory-policy noeviction`, since an evicted inbox would be forgotten debt;
@@ -32,20 +32,22 @@ use tickwire_protocol::{ChannelName, DeviceId, Position, RawJson, UserId, namesp
 use tokio::task::JoinHandle;
 
 use crate::{
-    Alert, AlertId, Backplane, BackplaneError, Control, ControlsMark, Count, DueAlert, DueAlerts, Escalation, History,
-    HistoryQuery, InboxState, NodeReport, Presence, PresenceChange, Publish, Published, Snapshot, Subscriber,
-    SubscriberId, fan_in::FanInStats,
+    Alert, AlertId, Backplane, BackplaneError, Control, ControlsMark, Count, Demand, DueAlert, DueAlerts, Escalation,
+    Fence, History, HistoryQuery, InboxState, NodeReport, Presence, PresenceChange, Publish, Published, Snapshot,
+    Subscriber, SubscriberId, Taken, fan_in::FanInStats,
 };
 
 mod alerts;
 mod config;
 mod core;
+mod demand;
 mod error;
 mod fleet;
 mod functions;
 mod intake;
 mod interest;
 mod keys;
+mod leases;
 mod link;
 mod presence;
 mod publish;
@@ -233,6 +235,31 @@ impl Backplane for RedisBackplane {
 
     async fn presence(&self, channel: &ChannelName) -> Result<Presence, BackplaneError> {
         self.core.presence(channel).await
+    }
+
+    async fn take_leases(
+        &self,
+        leases: &[ChannelName],
+        holder: &str,
+        ttl: Duration,
+    ) -> Vec<Result<Taken, BackplaneError>> {
+        self.core.take_leases(leases, holder, ttl).await
+    }
+
+    async fn renew_leases(&self, held: &[(ChannelName, Fence)], ttl: Duration) -> Vec<Result<bool, BackplaneError>> {
+        self.core.renew_leases(held, ttl).await
+    }
+
+    async fn release_leases(&self, held: &[(ChannelName, Fence)]) -> Result<(), BackplaneError> {
+        self.core.renew_leases(held, Duration::ZERO).await.into_iter().try_for_each(|released| released.map(drop))
+    }
+
+    async fn fence(&self, channel: &ChannelName, policy: &Policy, fence: Fence) -> Result<Position, BackplaneError> {
+        self.core.fence(channel, policy, fence).await
+    }
+
+    async fn demand(&self, namespaces: &[&str]) -> Result<Demand, BackplaneError> {
+        self.core.demand(namespaces).await
     }
 
     fn is_healthy(&self) -> bool {

@@ -5,6 +5,7 @@
 
 mod command;
 mod functions;
+mod glob;
 mod resp;
 mod store;
 mod stream;
@@ -233,6 +234,7 @@ impl State {
                 [_, channel, payload] => self.publish(channel, payload),
                 _ => Reply::error("wrong number of arguments for 'publish' command"),
             },
+            "PUBSUB" => self.subscribed(words),
             _ => {
                 let disk = Rc::clone(&self.disk);
                 let ran = command::run(&mut disk.borrow_mut().store, words, now_ms());
@@ -262,6 +264,17 @@ impl State {
         let verb = if is_wanted { "subscribe" } else { "unsubscribe" };
         let held = i64::try_from(held).unwrap_or(i64::MAX);
         Reply::Push(vec![Reply::bulk(verb), Reply::bulk(channel), Reply::Int(held)])
+    }
+
+    fn subscribed(&self, words: &[Bytes]) -> Reply {
+        match words {
+            [_, which, pattern] if which.eq_ignore_ascii_case(b"CHANNELS") => {
+                let heard = self.subscribers.iter().filter(|(_, subscribers)| !subscribers.is_empty());
+                let names = heard.map(|(channel, _)| channel).filter(|channel| glob::matches(pattern, channel));
+                Reply::Array(names.map(Reply::bulk).collect())
+            }
+            _ => Reply::error("only PUBSUB CHANNELS with a pattern is modelled"),
+        }
     }
 
     fn publish(&mut self, channel: &Bytes, payload: &Bytes) -> Reply {

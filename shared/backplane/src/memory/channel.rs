@@ -12,7 +12,9 @@ use super::{
     log::{Latest, Log},
     millis,
 };
-use crate::{BackplaneError, History, HistoryQuery, IDEMPOTENCY_WINDOW, InboxState, Publish, Published, Snapshot};
+use crate::{
+    BackplaneError, Fence, History, HistoryQuery, IDEMPOTENCY_WINDOW, InboxState, Publish, Published, Snapshot,
+};
 
 /// How long a channel that nobody published to is kept after its last subscriber left.
 const EMPTY_KEPT_MS: u64 = 10 * 60 * 1_000;
@@ -26,6 +28,7 @@ pub(super) struct Channel {
     store: Store,
     dedup: Dedup,
     owner: Option<UserId>,
+    fence: Option<Fence>,
     history_ttl_ms: u64,
     /// The last publish, or the creation.
     active_ms: u64,
@@ -52,7 +55,16 @@ impl Channel {
         };
         let top = if matches!(store, Store::Nothing) { Position::new(0, 0) } else { Position::new(epoch, 0) };
         let history_ttl_ms = millis(policy.history_ttl());
-        Self { top, store, dedup: Dedup::default(), owner: None, history_ttl_ms, active_ms: now_ms, is_dirty: false }
+        Self {
+            top,
+            store,
+            dedup: Dedup::default(),
+            owner: None,
+            fence: None,
+            history_ttl_ms,
+            active_ms: now_ms,
+            is_dirty: false,
+        }
     }
 
     /// Remembers that the top moved; true the first time since [`Channel::take_dirty`].
@@ -89,6 +101,9 @@ impl Channel {
         {
             return Ok((first, None));
         }
+        if let Some(fence) = publish.fence {
+            self.raise_fence(fence)?;
+        }
         self.expire(now_ms);
         let key = publish.key.as_deref().unwrap_or(publish.channel.as_str());
         match &mut self.store {
@@ -110,6 +125,17 @@ impl Channel {
         }
         let publication = self.store(publish);
         Ok((Published { position, duplicate: false }, Some(publication)))
+    }
+
+    /// Refuses a fence that is older than the newest.
+    pub(super) fn raise_fence(&mut self, fence: Fence) -> Result<(), BackplaneError> {
+        match self.fence.replace(fence) {
+            Some(newest) if newest > fence => {
+                self.fence = Some(newest);
+                Err(BackplaneError::Fenced { newest })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn store(&mut self, publish: Publish) -> Arc<Publication> {

@@ -141,6 +141,8 @@ pub(super) enum Kind {
     Live,
     /// A user's preferences.
     Preferences,
+    /// Who holds the lease of that name.
+    Lease,
 }
 
 impl Kind {
@@ -160,6 +162,7 @@ impl Kind {
             Self::UsersOn => "on",
             Self::Live => "live",
             Self::Preferences => "preferences",
+            Self::Lease => "lease",
         }
     }
 }

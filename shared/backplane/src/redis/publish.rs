@@ -14,6 +14,7 @@ use super::{
     error::{self, from_redis, unavailable, unexpected},
     functions,
     keys::Kind,
+    leases,
     link::{Answers, Lane},
     reply,
     stats::Counters,
@@ -228,6 +229,10 @@ impl Core {
             (None, Attempt { token, since_ms: Some(since_ms) }) => command.arg(format!("again {since_ms} {token}")),
         };
         command.arg(publish.owner.as_ref().map_or("", |owner| owner.as_str()));
+        match publish.fence {
+            Some(fence) => command.arg(fence.0),
+            None => command.arg(""),
+        };
         command
     }
 }
@@ -265,7 +270,10 @@ fn published(answer: Result<Value, RedisError>, publish: &Publish) -> Result<Pub
         (_, Some("inbox_full")) => Err(BackplaneError::InboxFull),
         (_, Some("too_many_keys")) => Err(BackplaneError::TooManyKeys),
         (_, Some("forgotten")) => Err(unavailable("the connection was lost under the message")),
-        (_, Some(other)) => Err(unexpected(other)),
+        (_, Some(other)) => match other.strip_prefix("fenced ") {
+            Some(newest) => Err(leases::refused(newest)),
+            None => Err(unexpected(other)),
+        },
         _ => Ok(Published { position: position(&text)?, duplicate: false }),
     }
 }

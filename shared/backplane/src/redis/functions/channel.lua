@@ -78,6 +78,19 @@ local function keep(key, ttl)
   redis.call('PEXPIRE', key, ttl * 1125)
 end
 
+-- Raises the channel's newest fence to `fence` ('' for a writer without one), or answers why not. f in meta.
+local function fenced(meta, fence, meta_ttl)
+  if fence == '' then
+    return nil
+  end
+  local newest = redis.call('HGET', meta, 'f')
+  if newest and tonumber(newest) >= tonumber(fence) then
+    return newest ~= fence and '!fenced ' .. newest or nil
+  end
+  redis.call('HSET', meta, 'f', fence)
+  redis.call('EXPIRE', meta, meta_ttl)
+end
+
 -- Reading keeps a quiet channel's numbering alive, with a write only in the second half of its time.
 local function read_top(meta, stream, ttl)
   local epoch, offset = open_epoch(meta, stream, ttl)

@@ -2,7 +2,7 @@
 --
 -- Keys: meta, what stores the messages, the function's own; then that of the idempotency key and that of the owner, each
 -- only where there is one. The first arguments are always:
-local BROADCAST, CHANNEL, ENVELOPE, NOW, META_TTL, TTL, COUNT, IDENTITY, OWNER = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local BROADCAST, CHANNEL, ENVELOPE, NOW, META_TTL, TTL, COUNT, IDENTITY, OWNER, FENCE = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 -- IDENTITY is 'key' for a message with an idempotency key. Any other has a token, a number below 2^53 by chance, and
 -- 'again <ms> <token>' says that it was sent before, at most so long ago, to this very process, and that no answer came.
 --
@@ -67,7 +67,7 @@ local function answered(keys, args)
       return '!forgotten'
     end
   end
-  return first and '=' .. first
+  return first and '=' .. first or fenced(keys[1], args[FENCE], args[META_TTL])
 end
 
 -- `offset` is 0 for a message without a position.
@@ -148,7 +148,7 @@ end
 -- The newest value of each key, "<expiry> <position> <envelope>", in a hash. Further arguments: key, expiry, most keys.
 local function publish_latest(keys, args)
   local values = keys[2]
-  local key, expires, most = args[10], args[11], args[12]
+  local key, expires, most = args[11], args[12], args[13]
   local answer = answered(keys, args)
   if answer then
     return answer
@@ -175,7 +175,7 @@ end
 -- ordinary ones, alert id, when to escalate (or 0).
 local function publish_inbox(keys, args)
   local _, stream, ordinary, critical, cursor, alert, due, open, devices = unpack(keys)
-  local expires, is_critical, most_critical, most_ordinary, alert_id, escalate = unpack(args, 10, 15)
+  local expires, is_critical, most_critical, most_ordinary, alert_id, escalate = unpack(args, 11, 16)
   local answer = answered(keys, args)
   if answer then
     return answer
