@@ -71,6 +71,7 @@ export class Tickwire {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   #isRunning = false;
+  #hasBegun = false;
   #isDestroyed = false;
   #lastCall = 0;
 
@@ -95,6 +96,7 @@ export class Tickwire {
   /** Connects, also after an end. Does nothing if it is connected or trying. */
   connect(): void {
     if (this.#isDestroyed) throw new TickwireError("disconnected", "the client was destroyed");
+    this.#hasBegun = true;
     if (!this.#browser) {
       this.#browser = new AbortController();
       listen(
@@ -195,7 +197,7 @@ export class Tickwire {
 
   #autoConnect(): void {
     // Not after `disconnect` or an end: those are the app's to undo.
-    if (this.#state.status === "disconnected" && !this.#browser && !this.#isDestroyed) this.connect();
+    if (!this.#hasBegun && !this.#isDestroyed) this.connect();
   }
 
   #join(shared: Shared, wide: Wanted, user: Subscription<never>, since: Position | undefined): void {

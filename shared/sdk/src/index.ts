@@ -20,6 +20,8 @@ export type {
   SubscriptionEvents,
   SubscriptionStatus,
 } from "./subscription.js";
+export { longPolling } from "./transport/polling.js";
+export { serverSentEvents } from "./transport/sse.js";
 export type { Codec, Dial, Link, LinkEnd, LinkEvents, Transport, WebSocketLike } from "./transport/transport.js";
 export { json, webSocket } from "./transport/websocket.js";
 export type * from "./wire.gen.js";

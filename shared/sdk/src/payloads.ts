@@ -1,6 +1,16 @@
-/** The payload of each channel by the form of its name; apps add their own by declaration merging. */
-// biome-ignore lint/suspicious/noEmptyInterface: filled in by the generated payloads and by apps.
+import type { EventOf } from "./wire.gen.js";
+
+/**
+ * Payloads of the app's own channels by the form of their names, added by declaration merging:
+ *
+ * ```ts
+ * declare module "@tickwire/client" {
+ *   interface ChannelTypes { [room: `room:${string}`]: { text: string } }
+ * }
+ * ```
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: apps fill it.
 export interface ChannelTypes {}
 
-/** What messages of a channel of this name carry; `unknown` where nothing is declared. */
-export type DataOf<C extends string> = C extends keyof ChannelTypes ? ChannelTypes[C] : unknown;
+/** What messages of a channel of this name carry; `unknown` where nothing says it. */
+export type DataOf<C extends string> = C extends keyof ChannelTypes ? ChannelTypes[C] : EventOf<C>;

@@ -1,120 +1,119 @@
 //! Each kind of event: its channels, its shape, its rules.
 
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tickwire_backplane::Backplane;
 use tickwire_protocol::{Priority, UserId};
 
 use crate::rig::{Rig, answer, channel};
 
-/// A kind, a body, and its channels with the `type` that arrives in each.
-type Kind = (&'static str, Value, Vec<(&'static str, &'static str)>);
+#[derive(Deserialize)]
+struct File<T> {
+    cases: Vec<T>,
+}
 
-/// A valid body of each kind, its channels, and the `type` that arrives in each.
-#[allow(clippy::too_many_lines, reason = "a table")]
-fn kinds() -> Vec<Kind> {
-    let status = json!({"currentPnL": "-12.50", "totalTrades": 3, "lossLimitUtilization": 0.80, "timeElapsed": 60, "performanceScore": 0.5});
-    let market = json!({"symbol": "BTC/USDT", "price": 64213.10, "volume": "1.5"});
-    let both = |kind| vec![("session:s1", kind), ("sessions:7", kind)];
-    vec![
-        (
-            "session-started",
-            json!({"sessionId": "s1", "userId": "7", "algorithmId": "a", "limits": {"loss": "100"}}),
-            both("session_started"),
-        ),
-        (
-            "session-status",
-            json!({"sessionId": "s1", "userId": "7", "status": "active", "data": status}),
-            both("session_status"),
-        ),
-        (
-            "session-completed",
-            json!({"sessionId": "s1", "userId": "7", "summary": {"trades": 3}}),
-            both("session_completed"),
-        ),
-        (
-            "algorithm-decision",
-            json!({"sessionId": "s1", "userId": "7", "algorithmId": "a", "decision": "close_position", "reasoning": "r", "confidence": 0.9, "marketData": market}),
-            vec![("session:s1", "algorithm_decision")],
-        ),
-        (
-            "trade-executed",
-            json!({"tradeId": "t", "sessionId": "s1", "userId": "7", "symbol": "BTC/USDT", "side": "buy", "quantity": "0.10", "price": 64213.10, "fee": "-0.01"}),
-            vec![("session:s1", "trade_executed"), ("user:7:orders", "trade_executed")],
-        ),
-        (
-            "order-update",
-            json!({"orderId": "o", "userId": "7", "symbol": "BTC/USDT", "status": "open", "side": "SELL", "quantity": "1", "strategyId": "st"}),
-            vec![("user:7:orders", "order_update"), ("orders", "order_update"), ("strategy:st:orders", "order_update")],
-        ),
-        (
-            "position-update",
-            json!({"userId": "7", "symbol": "BTC/USDT", "quantity": "-1", "entryPrice": "1", "markPrice": "2", "unrealizedPnL": "-1.0", "realizedPnL": "0"}),
-            vec![("user:7:positions", "position_update"), ("positions", "position_update")],
-        ),
-        (
-            "strategy-update",
-            json!({"strategyId": "st", "userId": "7", "status": "running", "metrics": {}, "event": "started"}),
-            vec![("strategy:st", "strategy_update"), ("strategies", "strategy_update")],
-        ),
-        (
-            "risk-alert",
-            json!({"sessionId": "s1", "userId": "7", "alertLevel": "critical", "alertType": "loss_limit", "message": "m", "currentValue": "1000.50", "threshold": 0.80}),
-            vec![("session:s1", "risk_alert"), ("user:7", "risk_alert")],
-        ),
-        (
-            "loss-limit-warning",
-            json!({"sessionId": "s1", "userId": "7", "utilization": 0.85}),
-            vec![("session:s1", "risk_alert"), ("user:7", "risk_alert")],
-        ),
-        (
-            "emergency-stop",
-            json!({"sessionId": "s1", "userId": "7", "reason": "kill switch"}),
-            vec![("session:s1", "session_status"), ("user:7", "emergency_stop")],
-        ),
-        (
-            "market-data",
-            json!({"symbol": "BTC/USDT", "price": "64213.10", "change": "-1.5", "volume": 10, "bid": "1", "ask": "2"}),
-            vec![("prices:BTC/USDT", "market_data")],
-        ),
-        (
-            "volatility-alert",
-            json!({"symbol": "BTC/USDT", "volatility": 0.4}),
-            vec![("volatility:BTC/USDT", "volatility_alert")],
-        ),
-        (
-            "system-notification",
-            json!({"level": "maintenance", "message": "m", "startsAt": 1, "endsAt": 2}),
-            vec![("system", "system_notification")],
-        ),
-    ]
+/// A typed event and what becomes of it.
+#[derive(Deserialize)]
+struct Payload {
+    kind: String,
+    body: Value,
+    published: Vec<Published>,
+}
+
+#[derive(Deserialize)]
+struct Published {
+    channel: String,
+    data: Value,
+}
+
+#[derive(Deserialize)]
+struct Words {
+    name: String,
+    values: Vec<String>,
+}
+
+/// From the vectors that other languages' types are made of.
+fn cases<T: DeserializeOwned>(name: &str) -> Vec<T> {
+    let path = format!("{}/../../shared/protocol/vectors/{name}", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str::<File<T>>(&std::fs::read_to_string(&path).expect(&path)).expect(&path).cases
+}
+
+/// Valid bodies of each kind and what is published.
+fn payloads() -> Vec<Payload> {
+    cases("payloads.json")
+}
+
+/// A valid body of each kind of event, the fullest of them.
+fn kinds() -> Vec<(String, Value)> {
+    let mut kinds: Vec<(String, Value)> = Vec::new();
+    for Payload { kind, body, .. } in payloads() {
+        if kind != "notify" && kinds.iter().all(|(known, _)| *known != kind) {
+            kinds.push((kind, body));
+        }
+    }
+    kinds
+}
+
+/// As the vectors write what differs from run to run.
+fn normal(mut data: Value) -> Value {
+    for (field, stands_for) in [("timestamp", "<now>"), ("alertId", "<id>")] {
+        if let Some(value) = data.get_mut(field) {
+            assert!(value.is_u64() || value.is_string(), "{field}");
+            *value = json!(stands_for);
+        }
+    }
+    data
 }
 
 #[tokio::test]
 async fn each_kind_reaches_its_channels_in_its_shape() {
-    for (kind, body, channels) in kinds() {
+    for Payload { kind, body, published } in payloads() {
         let rig = Rig::start().await;
-        let answer = rig.say(&format!("/v1/events/{kind}"), &body).await;
+        let path = if kind == "notify" { "/v1/users/7/notify".into() } else { format!("/v1/events/{kind}") };
+        let answer = rig.say(&path, &body).await;
         assert_eq!(answer.status, 200, "{kind}: {}", answer.body);
-        let results = answer.body["results"].as_array().unwrap();
-        assert_eq!(results.len(), channels.len(), "{kind}");
-        assert_eq!(answer.body["channel"], channels[0].0);
-        for (result, (channel, r#type)) in results.iter().zip(&channels) {
-            assert_eq!(result["channel"], *channel, "{kind}");
-            let stored = rig.stored(channel).await;
+        assert_eq!(answer.body["channel"], published[0].channel);
+        let results = answer.body["results"].as_array().cloned().unwrap_or_else(|| vec![answer.body.clone()]);
+        assert_eq!(results.len(), published.len(), "{kind}");
+        for (result, Published { channel, data }) in results.iter().zip(published) {
+            assert_eq!(result["channel"], channel, "{kind}");
+            let stored = rig.stored(&channel).await;
             assert_eq!(stored.len(), 1, "{kind} in {channel}");
             assert_eq!(result["position"], stored[0].position.unwrap().to_string());
-            let data: Value = stored[0].data.to().unwrap();
-            assert_eq!(data["type"], *r#type, "{kind} in {channel}");
-            assert!(data["timestamp"].is_u64());
-            assert!(data.get("idempotencyKey").is_none());
+            assert_eq!(normal(stored[0].data.to().unwrap()), data, "{kind} in {channel}");
         }
+    }
+}
+
+#[tokio::test]
+async fn closed_sets_of_words_are_whole_in_the_vectors() {
+    let rig = Rig::start().await;
+    let sets: Vec<Words> = cases("enums.json");
+    for (kind, field, name) in [
+        ("session-status", "status", "SessionStatus"),
+        ("algorithm-decision", "decision", "Decision"),
+        ("risk-alert", "alertLevel", "RiskLevel"),
+        ("risk-alert", "alertType", "RiskType"),
+        ("order-update", "side", "Side"),
+    ] {
+        let (_, mut body) = kinds().into_iter().find(|(known, _)| known == kind).unwrap();
+        body[field] = json!("another");
+        let refused = rig.say(&format!("/v1/events/{kind}"), &body).await;
+        let mut words: Vec<String> = refused.message().split('`').skip(1).step_by(2).map(str::to_lowercase).collect();
+        words.retain(|word| word != "another" && word != &field.to_lowercase());
+        words.dedup();
+        let expected = &sets.iter().find(|set| set.name == name).unwrap().values;
+        for word in expected {
+            assert!(words.contains(word), "{name}: {}", refused.message());
+        }
+        assert!(words.iter().all(|word| expected.contains(word)), "{name}: {}", refused.message());
     }
 }
 
 #[tokio::test]
 async fn no_kind_takes_an_unknown_field_or_lacks_a_required_one() {
     let rig = Rig::start().await;
-    for (kind, body, _) in kinds() {
+    for (kind, body) in kinds() {
         let path = format!("/v1/events/{kind}");
         let mut more = body.clone();
         more["surprise"] = json!(1);
@@ -156,7 +155,7 @@ async fn a_value_out_of_its_range_is_named() {
         ("market-data", "/symbol", json!(""), "symbol"),
         ("system-notification", "/endsAt", json!(0), "endsAt"),
     ] {
-        let (_, mut body, _) = kinds().into_iter().find(|(known, ..)| *known == kind).unwrap();
+        let (_, mut body) = kinds().into_iter().find(|(known, ..)| *known == kind).unwrap();
         match body.pointer_mut(pointer) {
             Some(place) => *place = value.clone(),
             None => body[&pointer[1..]] = value.clone(),
@@ -218,7 +217,7 @@ async fn a_grave_risk_alert_is_critical_and_tracked() {
         [("warning", Priority::High), ("critical", Priority::Critical), ("emergency", Priority::Critical)]
     {
         let rig = Rig::start().await;
-        let (_, mut body, _) = kinds().into_iter().find(|(kind, ..)| *kind == "risk-alert").unwrap();
+        let (_, mut body) = kinds().into_iter().find(|(kind, ..)| *kind == "risk-alert").unwrap();
         body["alertLevel"] = json!(level);
         let answer = rig.say("/v1/events/risk-alert", &body).await;
         let alert = answer.body["alertId"].as_str().unwrap().to_owned();
@@ -269,7 +268,7 @@ async fn one_key_gives_an_event_once_with_the_same_alert() {
 #[tokio::test]
 async fn one_key_may_serve_two_kinds() {
     let rig = Rig::start().await;
-    for (kind, body, _) in kinds().into_iter().filter(|(kind, ..)| ["order-update", "trade-executed"].contains(kind)) {
+    for (kind, body) in kinds().into_iter().filter(|(kind, ..)| ["order-update", "trade-executed"].contains(&kind.as_str())) {
         let request = rig.post(&format!("/v1/events/{kind}")).header("idempotency-key", "order-1").json(&body);
         assert_eq!(answer(request).await.status, 200);
     }

@@ -3,9 +3,11 @@
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tickwire_protocol::{
-    Command, DeliveryClass, Delta, Dialect, Event, RawJson, Request,
+    Command, DeliveryClass, Delta, Dialect, ErrorCode, Event, Priority, RawJson, Request,
     codec::{DecodeLimits, Decoded, Malformed, ServerEvent, decode_events, encode_requests},
+    event::ResetReason,
     filter::Filter,
+    preferences::{Action, AlertLevel, Day, Preferences},
     publication::Tags,
     signature,
 };
@@ -205,5 +207,48 @@ fn signatures_are_as_the_vectors_say() {
         assert!(!signature::verify(key, &channel, other, &data, &case.signature));
         assert!(!signature::verify(key, &channel, case.timestamp, &data, &case.signature[1..]));
         assert!(!signature::verify(b"another key", &channel, case.timestamp, &data, &case.signature));
+    }
+}
+
+#[derive(Deserialize)]
+struct Words {
+    name: String,
+    values: Vec<String>,
+}
+
+/// The words of a closed set, as serde lists them when it refuses another one.
+fn words<T: DeserializeOwned>() -> Vec<String> {
+    let refused = serde_json::from_value::<T>(json!("?")).err().expect("`?` is no word of it").to_string();
+    refused.split('`').skip(3).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn closed_sets_of_words_are_whole_in_the_vectors() {
+    let all: std::collections::HashMap<String, Vec<String>> =
+        cases::<Words>("enums.json").into_iter().map(|words| (words.name, words.values)).collect();
+    let reasons = [ResetReason::HistoryLost, ResetReason::HistoryTrimmed].map(|reason| reason.as_str().to_owned());
+    for (name, expected) in [
+        ("ErrorCode", words::<ErrorCode>()),
+        ("DeliveryClass", words::<DeliveryClass>()),
+        ("Priority", words::<Priority>()),
+        ("ResetReason", reasons.into()),
+        ("AlertLevel", words::<AlertLevel>()),
+        ("RuleAction", words::<Action>()),
+        ("Weekday", words::<Day>()),
+    ] {
+        assert_eq!(all[name], expected, "{name}");
+    }
+}
+
+#[derive(Deserialize)]
+struct PreferencesCase {
+    name: String,
+    document: RawJson,
+}
+
+#[test]
+fn documents_of_preferences_are_accepted_as_the_vectors_say() {
+    for case in cases::<PreferencesCase>("preferences.json") {
+        assert!(Preferences::parse(&case.document).is_ok(), "{}", case.name);
     }
 }

@@ -4,6 +4,8 @@ import type { ConnectedFrame } from "../wire.gen.js";
 const REFUSALS_MAX = 3;
 /** A token is replaced this long before its end, or in the last quarter of a shorter life. */
 const REFRESH_BEFORE_MS = 30_000;
+/** However short its life: a token that is always the same one makes no storm. */
+const REFRESH_MIN_MS = 1_000;
 const NEVER = Number.POSITIVE_INFINITY;
 
 /** The token in use, and when to get another: one request at a time, and never again and again with bad ones. */
@@ -69,6 +71,6 @@ export class TokenPlan {
     this.refreshAt = NEVER;
     if (expiresAt === undefined || this.#clock === undefined || !this.#renews) return;
     const left = Math.max(0, expiresAt - (now + this.#clock));
-    this.refreshAt = now + left - Math.min(REFRESH_BEFORE_MS, left / 4);
+    this.refreshAt = now + Math.max(REFRESH_MIN_MS, left - Math.min(REFRESH_BEFORE_MS, left / 4));
   }
 }

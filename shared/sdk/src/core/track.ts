@@ -58,7 +58,7 @@ export class Track {
   /** Takes a `subscribed`: its messages that the consumer has not seen yet, in order. */
   joined(answer: SubscribedFrame): MessageFrame[] {
     this.class = answer.class;
-    this.#values.clear();
+    if (this.class) this.#values.clear();
     const known = this.since() && this.#last;
     const top = place(answer.position);
     const fresh = answer.messages.filter((message) => this.#admit(message));

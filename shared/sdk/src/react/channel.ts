@@ -10,7 +10,7 @@ import type {
 } from "../index.js";
 import { sharedOf, useTickwire } from "./provider.js";
 import { createStore, type Store } from "./store.js";
-import { useStore } from "./use-store.js";
+import { SILENT, useStore, whole } from "./use-store.js";
 
 /** A channel as its components see it. */
 export interface ChannelState<T = unknown> {
@@ -73,8 +73,6 @@ function makeFeed(client: Tickwire, channel: string, options: SubscribeOptions, 
   return { store: createStore<ChannelState>(PENDING, start, forget), listeners };
 }
 
-const SILENT: Store<ChannelState> = { subscribe: () => () => {}, get: () => PENDING };
-
 function useFeed<T, R>(channel: string | null | undefined, options: ChannelOptions<T>, select: (state: ChannelState) => R): R {
   const client = useTickwire();
   const { onMessage, onGap, limit = 100, pollFallback, ...wanted } = options;
@@ -91,10 +89,8 @@ function useFeed<T, R>(channel: string | null | undefined, options: ChannelOptio
     feed?.listeners.add(listener);
     return () => void feed?.listeners.delete(listener);
   }, [feed]);
-  return useStore(feed?.store ?? SILENT, PENDING as ChannelState, select);
+  return useStore(feed?.store ?? (SILENT as unknown as Store<ChannelState>), PENDING as ChannelState, select);
 }
-
-const whole = <S>(state: S) => state;
 
 /** Subscribes to a channel while mounted: how it stands, and its newest messages. `null` subscribes to nothing. */
 export function useChannel<C extends string, T = DataOf<C>>(

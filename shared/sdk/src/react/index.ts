@@ -4,6 +4,11 @@
  * @packageDocumentation
  */
 export { type ChannelOptions, type ChannelState, useChannel, useLatest } from "./channel.js";
+export type { InboxState, Notification } from "./inbox.js";
+export { type MarketState, useRealTimeMarketData } from "./market.js";
+export { type Notifications, useRealTimeNotifications } from "./notifications.js";
+export { type PreferencesChange, type PreferencesState, useNotificationPreferences } from "./preferences.js";
+export { type PresenceState, usePresence } from "./presence.js";
 export {
   type Connection,
   TickwireProvider,
@@ -11,3 +16,4 @@ export {
   useTickwire,
   useWebSocketConnection,
 } from "./provider.js";
+export { type SessionState, useRealTimeSessionStatus } from "./session.js";

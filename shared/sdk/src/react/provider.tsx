@@ -1,7 +1,7 @@
 import { createContext, type ReactNode, useContext, useEffect } from "react";
 import type { ConnectionState, Tickwire } from "../index.js";
 import { createStore, type Store } from "./store.js";
-import { useStore } from "./use-store.js";
+import { useStore, whole } from "./use-store.js";
 
 const Context = createContext<Tickwire | undefined>(undefined);
 
@@ -62,8 +62,6 @@ export interface Connection extends ConnectionState {
 function connectionStore(client: Tickwire): Store<ConnectionState> {
   return createStore(OFFLINE, (changed) => ({ read: () => client.state, stop: client.on("state", changed) }));
 }
-
-const whole = <S,>(state: S) => state;
 
 /** The connection, and what can be done with it. Disconnected on a server. */
 export function useWebSocketConnection(): Connection {

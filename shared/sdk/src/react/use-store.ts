@@ -14,7 +14,7 @@ export function useStore<S, R>(store: Store<S>, initial: S, select: (state: S) =
   };
   return useSyncExternalStore(
     store.subscribe,
-    () => read(store.get()),
+    () => read(store === (SILENT as unknown) ? initial : store.get()),
     () => read(initial),
   );
 }
@@ -26,3 +26,9 @@ function isSame(a: unknown, b: unknown): boolean {
   const [left, right] = [Object.entries(a), Object.entries(b)];
   return left.length === right.length && left.every(([name, value]) => Object.is(value, (b as Record<string, unknown>)[name]));
 }
+
+/** Selects everything. */
+export const whole = <S>(state: S): S => state;
+
+/** The store of nothing, for a hook that is not told what to look at. */
+export const SILENT: Store<undefined> = { subscribe: () => () => {}, get: () => undefined };

@@ -1,0 +1,44 @@
+import { defineConfig } from "vitest/config";
+
+const at = (path: string) => new URL(path, import.meta.url).pathname;
+/** Tests use the package by its names, as apps do. */
+const alias = [
+  { find: /^@tickwire\/client\/react$/, replacement: at("src/react/index.ts") },
+  { find: /^@tickwire\/client\/msgpack$/, replacement: at("src/msgpack.ts") },
+  { find: /^@tickwire\/client$/, replacement: at("src/index.ts") },
+];
+const react18 = [
+  { find: /^react-dom$/, replacement: "react-dom-18" },
+  { find: /^react-dom\/(.*)$/, replacement: "react-dom-18/$1" },
+  { find: /^react$/, replacement: "react-18" },
+  { find: /^react\/(.*)$/, replacement: "react-18/$1" },
+];
+const react = { include: ["test/react/**/*.test.tsx"], environment: "jsdom" };
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        resolve: { alias },
+        test: { name: "core", include: ["test/core/**/*.test.ts"], environment: "node", execArgv: ["--expose-gc"] },
+      },
+      { resolve: { alias }, test: { name: "react-19", ...react } },
+      // `react-dom` 18 asks for `react` by that name: it must be bundled for the alias to hold.
+      {
+        resolve: { alias: [...alias, ...react18] },
+        test: { name: "react-18", ...react, server: { deps: { inline: [/react/] } } },
+      },
+      {
+        resolve: { alias },
+        test: {
+          name: "edge",
+          include: ["test/edge/**/*.test.ts"],
+          environment: "node",
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          maxWorkers: 1,
+        },
+      },
+    ],
+  },
+});
