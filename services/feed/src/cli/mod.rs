@@ -1,0 +1,12 @@
+//! The commands, one a file.
+
+pub(crate) mod replay;
+
+use std::process::ExitCode;
+
+/// Tells why on standard error.
+#[allow(clippy::print_stderr, reason = "the command's own output")]
+pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("tickwire-feed: {error:#}");
+    ExitCode::FAILURE
+}
