@@ -22,11 +22,10 @@ export default defineConfig({
         resolve: { alias },
         test: { name: "core", include: ["test/core/**/*.test.ts"], environment: "node", execArgv: ["--expose-gc"] },
       },
-      { resolve: { alias }, test: { name: "react-19", ...react } },
-      // `react-dom` 18 asks for `react` by that name: it must be bundled for the alias to hold.
+      { resolve: { alias }, test: { name: "react-19", ...react, env: { REACT: "19" } } },
       {
         resolve: { alias: [...alias, ...react18] },
-        test: { name: "react-18", ...react, server: { deps: { inline: [/react/] } } },
+        test: { name: "react-18", ...react, env: { REACT: "18" }, setupFiles: ["test/react/react-18.setup.ts"] },
       },
       {
         resolve: { alias },

@@ -45,8 +45,7 @@ pub(crate) fn packages() -> anyhow::Result<()> {
         return Ok(());
     }
     let install = format!("apt-get install -y --no-install-recommends {}", missing.join(" "));
-    let is_root = output("id", &["-u"])?.trim() == "0";
-    if !is_root || !works("apt-get", &["--version"]) {
+    if !is_debian_root()? {
         bail!(
             "the tests start real servers and find no {}; as root on Debian or Ubuntu run: {install}",
             missing.join(", ")
@@ -57,6 +56,11 @@ pub(crate) fn packages() -> anyhow::Result<()> {
     let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
     arguments.extend(&missing);
     run_with("apt-get", &arguments, &quiet)
+}
+
+/// Whether programs can be installed here.
+pub(crate) fn is_debian_root() -> anyhow::Result<bool> {
+    Ok(output("id", &["-u"])?.trim() == "0" && works("apt-get", &["--version"]))
 }
 
 fn component(name: &str, version: &[&str]) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ mod sim;
 mod test;
 mod tidy;
 mod up;
+mod web;
 
 use clap::{Parser, Subcommand};
 
@@ -45,6 +46,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Make the TypeScript types of `shared/sdk` from the vectors of `shared/protocol`.
+    Codegen,
     /// Check the shape of the house: dependency direction, file sizes, licences, top level.
     Tidy,
     /// Measure the table of goals on this machine, beside a raw loop: Redis, two edges and an emitter in release builds.
@@ -74,6 +77,7 @@ fn main() -> anyhow::Result<()> {
         Task::Chaos { debug, args } => {
             chaos::chaos(if debug { chaos::Build::Debug } else { chaos::Build::Release }, &args)
         }
+        Task::Codegen => web::codegen(),
         Task::Tidy => tidy::tidy(),
         Task::Bench { args } => bench::bench(&args),
         Task::Sim { mutants: true, .. } => sim::mutants(),

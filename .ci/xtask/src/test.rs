@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::{
     chaos, machine,
     shell::{cargo, run_with},
-    sim, tidy,
+    sim, tidy, web,
 };
 
 /// Runs all checks, or only the tests that match `filter`.
@@ -25,6 +25,7 @@ pub(crate) fn test(filter: Option<&str>) -> anyhow::Result<()> {
     machine::nextest(filter)?;
     if filter.is_none() {
         cargo(&["test", "--workspace", "--doc", "--locked", "--quiet"])?;
+        web::check()?;
         sim::check()?;
         chaos::short()?;
     }

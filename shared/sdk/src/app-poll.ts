@@ -9,6 +9,7 @@ export class AppPoll {
   /** Takes what came. */
   take: (messages: MessageFrame[]) => void = () => {};
   #round: AbortController | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #fallback: PollFallback;
   readonly #channel: string;
   readonly #report: Report;
@@ -26,13 +27,13 @@ export class AppPoll {
   }
 
   stop(): void {
+    clearTimeout(this.#timer);
     this.#round?.abort();
     this.#round = undefined;
   }
 
   #later(delay: number, signal: AbortSignal): void {
-    const timer = setTimeout(() => this.#poll(signal), delay);
-    signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+    this.#timer = setTimeout(() => this.#poll(signal), delay);
   }
 
   async #poll(signal: AbortSignal): Promise<void> {

@@ -195,6 +195,13 @@ export class Tickwire {
     return frame.preferences;
   }
 
+  /** How long the edge takes to answer, milliseconds. */
+  async ping(): Promise<number> {
+    const begun = performance.now();
+    await this.#call({ type: "ping" });
+    return performance.now() - begun;
+  }
+
   #autoConnect(): void {
     // Not after `disconnect` or an end: those are the app's to undo.
     if (!this.#hasBegun && !this.#isDestroyed) this.connect();

@@ -8,6 +8,10 @@ export { type HistoryOptions, type PublishOptions, Tickwire, type TickwireEvents
 export { BACKOFF, type Backoff } from "./core/backoff.js";
 export { comparePositions } from "./core/position.js";
 export { TickwireError, type TickwireErrorCode } from "./errors.js";
+export * from "./legacy/integration-manager.js";
+export { type UpdatePriority, UpdateQueue } from "./legacy/update-queue.js";
+export { WebSocketClient } from "./legacy/websocket-client.js";
+export * from "./legacy/websocket-service.js";
 export type { TickwireOptions } from "./options.js";
 export type { ChannelTypes, DataOf } from "./payloads.js";
 export type { ConnectionState, ConnectionStatus, DisconnectReason } from "./state.js";

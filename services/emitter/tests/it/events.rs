@@ -268,7 +268,9 @@ async fn one_key_gives_an_event_once_with_the_same_alert() {
 #[tokio::test]
 async fn one_key_may_serve_two_kinds() {
     let rig = Rig::start().await;
-    for (kind, body) in kinds().into_iter().filter(|(kind, ..)| ["order-update", "trade-executed"].contains(&kind.as_str())) {
+    for (kind, body) in
+        kinds().into_iter().filter(|(kind, ..)| ["order-update", "trade-executed"].contains(&kind.as_str()))
+    {
         let request = rig.post(&format!("/v1/events/{kind}")).header("idempotency-key", "order-1").json(&body);
         assert_eq!(answer(request).await.status, 200);
     }

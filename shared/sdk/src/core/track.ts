@@ -58,10 +58,12 @@ export class Track {
   /** Takes a `subscribed`: its messages that the consumer has not seen yet, in order. */
   joined(answer: SubscribedFrame): MessageFrame[] {
     this.class = answer.class;
-    if (this.class) this.#values.clear();
     const known = this.since() && this.#last;
     const top = place(answer.position);
     const fresh = answer.messages.filter((message) => this.#admit(message));
+    const keys = new Set(answer.messages.map(({ key }) => key));
+    // The whole state has come; a poll, which does not tell its class, brings what changed.
+    if (this.class) for (const key of this.#values.keys()) if (!keys.has(key)) this.#values.delete(key);
     // Without recovery the log may have begun anew: what the server says now is where live messages follow on.
     if (!known || (top && !answer.recovered)) this.#last = top;
     else if (top) this.#last = order(top, known) > 0 ? top : known;
@@ -117,7 +119,7 @@ export class Track {
 
   #admit(message: MessageFrame): boolean {
     const at = place(message.position);
-    if (this.class === "latest" || (!this.class && message.key !== undefined)) this.#keep(message);
+    if ((this.class === "latest" || (!this.class && message.key !== undefined)) && !this.#keep(message)) return false;
     if (!at || this.class === "latest" || this.class === "volatile") return true;
     const isNewer = !this.#last || order(at, this.#last) > 0;
     if (isNewer) this.#last = at;
@@ -131,7 +133,11 @@ export class Track {
     return true;
   }
 
-  #keep(message: MessageFrame): void {
-    if (!this.isFull || this.#values.has(message.key)) this.#values.set(message.key, message);
+  /** Keeps a value; false if it is the one that is kept already. */
+  #keep(message: MessageFrame): boolean {
+    const old = this.#values.get(message.key);
+    if (old?.time === message.time && JSON.stringify(old.data) === JSON.stringify(message.data)) return false;
+    if (old || !this.isFull) this.#values.set(message.key, message);
+    return true;
   }
 }

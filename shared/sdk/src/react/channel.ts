@@ -1,4 +1,5 @@
 import { useEffect, useRef } from "react";
+import { Emitter, reportUncaught } from "../emitter.js";
 import type {
   DataOf,
   Message,
@@ -37,16 +38,16 @@ export interface ChannelOptions<T = unknown> extends SubscribeOptions {
 const KEYS_MAX = 10_000;
 const PENDING: ChannelState<never> = { status: "pending", error: undefined, messages: [], latest: new Map() };
 
-type Listeners = Pick<ChannelOptions<never>, "onMessage" | "onGap">;
+type FeedEvents = Pick<SubscriptionEvents, "message" | "gap">;
 
 interface Feed {
   readonly store: Store<ChannelState>;
-  /** Those of the mounted components. */
-  readonly listeners: Set<{ readonly current: Listeners }>;
+  /** To the mounted components. */
+  readonly events: Emitter<FeedEvents>;
 }
 
 function makeFeed(client: Tickwire, channel: string, options: SubscribeOptions, limit: number, forget: () => void): Feed {
-  const listeners: Feed["listeners"] = new Set();
+  const events = new Emitter<FeedEvents>(reportUncaught);
   const start = (changed: () => void) => {
     const subscription = client.subscribe<string, unknown>(channel, options);
     const kept: Message[] = [];
@@ -57,12 +58,8 @@ function makeFeed(client: Tickwire, channel: string, options: SubscribeOptions, 
       if (latest.size > KEYS_MAX) latest.delete(latest.keys().next().value as string);
       changed();
     });
-    subscription.on("message", (message) => {
-      for (const { current } of listeners) current.onMessage?.(message as never);
-    });
-    subscription.on("gap", (gap) => {
-      for (const { current } of listeners) current.onGap?.(gap);
-    });
+    subscription.on("message", (message) => events.emit("message", message));
+    subscription.on("gap", (gap) => events.emit("gap", gap));
     subscription.on("status", changed);
     const read = (): ChannelState => {
       const { status, error } = subscription;
@@ -70,7 +67,7 @@ function makeFeed(client: Tickwire, channel: string, options: SubscribeOptions, 
     };
     return { read, stop: () => subscription.unsubscribe() };
   };
-  return { store: createStore<ChannelState>(PENDING, start, forget), listeners };
+  return { store: createStore<ChannelState>(PENDING, start, forget), events };
 }
 
 function useFeed<T, R>(channel: string | null | undefined, options: ChannelOptions<T>, select: (state: ChannelState) => R): R {
@@ -81,13 +78,16 @@ function useFeed<T, R>(channel: string | null | undefined, options: ChannelOptio
   const make = (forget: () => void) =>
     makeFeed(client, channel as string, { ...wanted, ...(pollFallback && { pollFallback }) }, limit, forget);
   const feed = name ? sharedOf(client, name, make) : undefined;
-  const listener = useRef<Listeners>({});
+  const listeners = useRef({ onMessage, onGap });
   useEffect(() => {
-    listener.current = { onMessage, onGap } as Listeners;
+    listeners.current = { onMessage, onGap };
   });
   useEffect(() => {
-    feed?.listeners.add(listener);
-    return () => void feed?.listeners.delete(listener);
+    const offs = [
+      feed?.events.on("message", (message) => listeners.current.onMessage?.(message as Message<T>)),
+      feed?.events.on("gap", (gap) => listeners.current.onGap?.(gap)),
+    ];
+    return () => offs.forEach((off) => void off?.());
   }, [feed]);
   return useStore(feed?.store ?? (SILENT as unknown as Store<ChannelState>), PENDING as ChannelState, select);
 }

@@ -199,10 +199,9 @@ export class HttpLink implements Link {
 
   /** A frame of the edge's as the core expects it: an answer under its request's id, a repeated answer as its messages. */
   #native(frame: ServerFrame): ServerFrame[] {
-    if (frame.type === "connected") {
-      this.greeted(frame);
-      return [];
-    }
+    // Whatever comes proves the token, and that answers get through.
+    if (this.isGreeting) this.greeted(frame.type === "connected" ? frame : {});
+    if (frame.type === "connected") return [];
     if (!("channel" in frame) || frame.channel === undefined) return [frame];
     const wanted = this.#wanted.get(frame.channel);
     if (!wanted) return [];

@@ -42,12 +42,7 @@ function take(link: HttpLink, events: string[]): void {
     const lines = event.split("\n");
     const field = (name: string) => lines.find((line) => line.startsWith(name))?.slice(name.length);
     const [id, data] = [field("id: "), field("data: ")];
-    if (data !== undefined) {
-      const frame = JSON.parse(data) as ServerFrame;
-      // The state of a `latest` channel that did not change since is none of its news.
-      const isKnown = frame.type === "subscribed" && frame.class === "latest" && frame.position === link.cursor(frame.channel);
-      frames.push(isKnown && link.wanted(frame.channel)?.id === undefined ? { ...frame, messages: [] } : frame);
-    }
+    if (data !== undefined) frames.push(JSON.parse(data) as ServerFrame);
     if (id !== undefined) link.moveTo(id);
   }
   link.emit(frames);

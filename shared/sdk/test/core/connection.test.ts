@@ -16,8 +16,10 @@ beforeEach(() => {
   edge = new FakeEdge();
 });
 
-afterEach(() => {
+afterEach(async () => {
   for (const made of clients.splice(0)) made.destroy();
+  // What the edge still had to say.
+  await pass(5);
   expect(vi.getTimerCount(), "a destroyed client has no timer").toBe(0);
   vi.useRealTimers();
 });
