@@ -4,6 +4,7 @@
 mod bench;
 mod chaos;
 mod machine;
+mod mutants;
 mod shell;
 mod sim;
 mod test;
@@ -67,6 +68,9 @@ enum Task {
         /// Instead, see that every deliberately broken build is noticed.
         #[arg(long)]
         mutants: bool,
+        /// Only this one of them.
+        #[arg(long, requires = "mutants")]
+        only: Option<String>,
     },
 }
 
@@ -80,7 +84,7 @@ fn main() -> anyhow::Result<()> {
         Task::Codegen => web::codegen(),
         Task::Tidy => tidy::tidy(),
         Task::Bench { args } => bench::bench(&args),
-        Task::Sim { mutants: true, .. } => sim::mutants(),
+        Task::Sim { mutants: true, only, .. } => sim::mutants(only.as_deref()),
         Task::Sim { seeds, seed, .. } => sim::sim(seeds, seed),
     }
 }

@@ -100,21 +100,9 @@ impl Fault {
         is_store(self) == is_store(other) && places(self).iter().any(|place| *place != REDIS && others.contains(place))
     }
 
-    /// Cuts nodes off from the store.
-    fn deafens(&self) -> bool {
-        match self {
-            Self::Store(_) => true,
-            Self::Partition(a, b) | Self::PartitionOneWay(a, b) | Self::Hold(a, b) => [*a, *b].contains(&REDIS),
-            _ => false,
-        }
-    }
-
     /// Breaks it.
     pub fn begin(&self, sim: &mut turmoil::Sim<'static>, cluster: &Cluster, journal: &Journal) {
         journal.tell(Event::Fault(format!("{self:?}")));
-        if self.deafens() {
-            journal.tell(Event::Deaf { is_deaf: true });
-        }
         match *self {
             Self::Crash(host) => sim.crash(host),
             Self::Vanish(host) => {
@@ -140,9 +128,6 @@ impl Fault {
     /// Repairs it.
     pub fn end(&self, sim: &mut turmoil::Sim<'static>, journal: &Journal) {
         journal.tell(Event::Fault(format!("repaired: {self:?}")));
-        if self.deafens() {
-            journal.tell(Event::Deaf { is_deaf: false });
-        }
         match *self {
             Self::Crash(host) => sim.bounce(host),
             Self::Vanish(host) => {

@@ -1,7 +1,11 @@
 //! `tickwire-sim run --seed N`: one seed in this process. Many seeds are `cargo xtask sim`.
 #![allow(clippy::print_stdout, reason = "what it is for")]
 
-use std::process::ExitCode;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use tickwire_sim::{
@@ -15,10 +19,13 @@ struct Options {
     /// The seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Breaks an invariant of the shipped functions on purpose.
+    /// Breaks an invariant of the shipped code on purpose: a Lua one in this run, a Rust one where `--sources` says.
     #[arg(long)]
     mutant: Option<String>,
-    /// Prints the names of mutants and the promise that each breaks, a line each, and does nothing else.
+    /// Breaks the mutant's Rust in this copy of the repository, and does nothing else.
+    #[arg(long, requires = "mutant")]
+    sources: Option<PathBuf>,
+    /// Prints each mutant's name, the promise that it breaks, and its language, a line each, and does nothing else.
     #[arg(long)]
     mutants: bool,
     /// Prints every event.
@@ -36,7 +43,8 @@ fn main() -> ExitCode {
     }
     if options.mutants {
         for mutation in &MUTATIONS {
-            println!("{} {}", mutation.name, mutation.promise);
+            let language = if mutation.is_rust() { "rust" } else { "lua" };
+            println!("{} {} {language}", mutation.name, mutation.promise);
         }
         return ExitCode::SUCCESS;
     }
@@ -44,6 +52,9 @@ fn main() -> ExitCode {
     if mutation.is_none() && options.mutant.is_some() {
         println!("no such mutant");
         return ExitCode::FAILURE;
+    }
+    if let (Some(sources), Some(mutation)) = (&options.sources, mutation) {
+        return break_sources(sources, mutation);
     }
     let outcome = scenario::run(options.seed, mutation);
     if options.log {
@@ -55,4 +66,22 @@ fn main() -> ExitCode {
     let verdict = if outcome.violations.is_empty() { "kept" } else { "BROKEN" };
     println!("seed {}: {verdict}, {}", options.seed, outcome.summary);
     if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn break_sources(sources: &Path, mutation: &Mutation) -> ExitCode {
+    let broken = match mutation.files(|path| fs::read_to_string(sources.join(path)).ok()) {
+        Ok(broken) => broken,
+        Err(path) => {
+            println!("{path} does not say any more what {} breaks", mutation.name);
+            return ExitCode::FAILURE;
+        }
+    };
+    for (path, text) in broken {
+        if let Err(error) = fs::write(sources.join(path), text) {
+            println!("{path}: {error}");
+            return ExitCode::FAILURE;
+        }
+        println!("{path}");
+    }
+    ExitCode::SUCCESS
 }

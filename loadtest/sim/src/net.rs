@@ -17,6 +17,8 @@ use tokio::{
 
 /// Bytes that a socket holds for its reader, as the kernel does.
 const RECEIVE_MAX: usize = 32 * 1024;
+/// Bytes of one connection and direction that have left their sender and are not read yet.
+pub const UNDER_WAY_MAX: usize = SEGMENT_MAX * crate::world::SEGMENTS_MAX + RECEIVE_MAX;
 /// Bytes of one segment. Segments are what turmoil counts, so this times its capacity is what a sender may have under way.
 const SEGMENT_MAX: usize = 1_024;
 

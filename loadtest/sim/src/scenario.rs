@@ -8,9 +8,10 @@ use crate::{
     cluster::{Cluster, Phase, Stage},
     faults::{self, Fault, Planned},
     hosts::{
-        operator,
+        crowd, operator,
         publisher::{self, Flow},
         reader::{self, Profile},
+        stuck,
     },
     journal::Journal,
     mutations::Mutation,
@@ -22,13 +23,17 @@ const START: Duration = Duration::from_secs(2);
 const STORM: Duration = Duration::from_secs(20);
 const HEAL: Duration = Duration::from_secs(14);
 const LIVENESS: Duration = Duration::from_secs(3);
+/// How long an edge may drain, and what that takes beyond it.
+const DRAIN: Duration = Duration::from_secs(3);
+/// The edge that is drained, and that a reader gets stuck at.
+const BUSY: usize = 1;
 const SETTLE: Duration = Duration::from_secs(5);
 const AUDIT: Duration = Duration::from_secs(8);
 /// From the crash of a node to the end of its presence.
 const LEASE: Duration = Duration::from_secs(10);
 
 /// Every host, for those who cut one off from all others.
-pub const HOSTS: [&str; 19] = [
+pub const HOSTS: [&str; 21] = [
     "redis",
     "edge-0",
     "edge-1",
@@ -42,6 +47,8 @@ pub const HOSTS: [&str; 19] = [
     "mallory",
     "stranger",
     "ghost",
+    "crowd",
+    "stuck",
     "trader",
     "seller",
     "quotes",
@@ -63,6 +70,18 @@ const READERS: [Profile; 7] = [
     // Knows one edge only, and vanishes with it.
     Profile { edges: 1, ..Profile::desk("ghost", 0, &[ROOM]) },
 ];
+/// Programs at the edge that is drained.
+const CROWD: [Profile; 8] = [
+    Profile::desk("crowd-0", BUSY, CROWDED),
+    Profile::desk("crowd-1", BUSY, CROWDED),
+    Profile::desk("crowd-2", BUSY, CROWDED),
+    Profile::desk("crowd-3", BUSY, CROWDED),
+    Profile::desk("crowd-4", BUSY, CROWDED),
+    Profile::desk("crowd-5", BUSY, CROWDED),
+    Profile::desk("crowd-6", BUSY, CROWDED),
+    Profile::desk("crowd-7", BUSY, CROWDED),
+];
+const CROWDED: &[&str] = &["session:a", "orders", "prices:BTC"];
 const FLOWS: [(&str, Flow); 4] = [
     ("trader", Flow::Reliable("session:a")),
     ("seller", Flow::Reliable("orders")),
@@ -122,6 +141,10 @@ impl Director {
             let (journal, stage) = (journal.clone(), Rc::clone(&stage));
             sim.host(name, move || publisher::run(journal.clone(), Rc::clone(&stage), flow));
         }
+        let crowd = (journal.clone(), Rc::clone(&stage));
+        sim.host("crowd", move || crowd::run(crowd.0.clone(), Rc::clone(&crowd.1), &CROWD));
+        let stuck = (journal.clone(), Rc::clone(&stage));
+        sim.host("stuck", move || stuck::run(stuck.0.clone(), Rc::clone(&stuck.1), "stuck", BUSY));
         let director = Self { sim, cluster, journal, stage, broken: Vec::new() };
         director.with_operators(seed)
     }
@@ -154,11 +177,14 @@ impl Director {
         self.repair(Duration::MAX);
         self.pass(HEAL)?;
         self.enter(Phase::Liveness);
+        self.journal.tell(Event::Calm { promise: Some("G7") });
         self.pass(LIVENESS)?;
+        self.drain()?;
         self.enter(Phase::Heal);
         self.pass(SETTLE)?;
         let standing: Vec<(Reader, &str)> = READERS
             .iter()
+            .chain(&CROWD)
             .filter(|profile| !["mallory", "stranger"].contains(&profile.name))
             .flat_map(|profile| profile.channels.iter().map(|channel| (profile.name, *channel)))
             .collect();
@@ -171,6 +197,18 @@ impl Director {
         self.pass(LEASE)?;
         self.enter(Phase::Audit);
         self.pass(AUDIT)
+    }
+
+    /// As in a rolling deploy: one edge is asked to end, and started again.
+    fn drain(&mut self) -> turmoil::Result {
+        let fault = Fault::Drain(BUSY);
+        self.journal.tell(Event::Calm { promise: Some("G8") });
+        fault.begin(&mut self.sim, &self.cluster, &self.journal);
+        self.pass(DRAIN)?;
+        self.journal.tell(Event::Drained { clients: CROWD.len() });
+        self.journal.tell(Event::Calm { promise: None });
+        fault.end(&mut self.sim, &self.journal);
+        Ok(())
     }
 
     fn enter(&mut self, phase: Phase) {

@@ -7,7 +7,7 @@ use rand::{SeedableRng, rngs::StdRng};
 /// How far all clocks move at once.
 const TICK: Duration = Duration::from_millis(2);
 /// Segments of one connection and direction under way.
-const SEGMENTS_MAX: usize = 256;
+pub(crate) const SEGMENTS_MAX: usize = 256;
 
 /// Makes everything that this process does from now on a function of `seed`: clocks, chance, sockets. Once a process; what
 /// comes later shares the first one's chance.

@@ -86,6 +86,8 @@ pub(crate) struct Shard {
     pub(crate) encoder: Rc<Encoder>,
     /// The [`Node::revision`] that connections were checked against.
     pub(crate) rechecked: Cell<u64>,
+    /// When that was, by the node's clock.
+    pub(crate) rechecked_ms: Cell<u32>,
     /// How long the loop may work before others get their turn.
     pub(crate) work_max: Duration,
     /// The node's clock as of the last flush or tick.
@@ -211,6 +213,7 @@ impl Shard {
             inflater: RefCell::default(),
             encoder,
             rechecked: Cell::new(0),
+            rechecked_ms: Cell::new(0),
             work_max,
             coarse_ms: Cell::new(0),
             bytes_out: Cell::new(0),

@@ -13,6 +13,7 @@
 pub mod accept;
 pub mod config;
 mod connection;
+mod controls;
 mod counted;
 mod fallback;
 pub mod framing;

@@ -15,11 +15,12 @@ use prometheus_client::registry::Registry;
 use tickwire_auth::{Identity, Revocations, Verifier};
 use tickwire_backplane::{Backplane, Control, NodeReport, Offender, REPORT_CHANNELS_MAX};
 use tickwire_protocol::{ChannelName, CloseCode, ErrorCode, UserId, namespace::Namespaces, time::now_ms};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config, EdgeError,
+    controls::Reading,
     counted::Counted,
     limits::Limits,
     metrics::{Metrics, reason},
@@ -52,6 +53,8 @@ pub(crate) struct Node {
     revocations: RwLock<Revocations>,
     /// Counts what was added to `revocations`; each shard compares it with what it has checked its connections against.
     revision: AtomicU64,
+    /// What was read of the sticky controls; see [`Node::know_controls`].
+    pub(crate) controls: Mutex<Reading>,
     /// The sticky controls have been read at least once.
     controls_known: AtomicBool,
     connection_serial: AtomicU64,
@@ -106,6 +109,7 @@ impl Node {
             started: Instant::now(),
             revocations: RwLock::new(Revocations::new()),
             revision: AtomicU64::new(0),
+            controls: Mutex::default(),
             controls_known: AtomicBool::new(false),
             connection_serial: AtomicU64::new(0),
             instance: rand::random(),
@@ -201,7 +205,8 @@ impl Node {
         self.controls_known.store(true, Ordering::Relaxed);
     }
 
-    fn keep(&self, control: &Control) {
+    /// Takes a sticky one; shards check their connections afterwards.
+    pub(crate) fn keep(&self, control: &Control) {
         let mut revocations = self.revocations.write().unwrap_or_else(PoisonError::into_inner);
         let is_news = match control {
             Control::RevokeToken { jti, expires_at_ms } => revocations.revoke_token(jti, *expires_at_ms),

@@ -13,6 +13,7 @@ use tickwire_protocol::{
 };
 
 use crate::{
+    controls::FRESH,
     hub::{
         Hub, Shard,
         channel::{Channel, Freshness, Join},
@@ -106,7 +107,7 @@ impl Shard {
         let since = joins.iter().map(|join| join.since).min().flatten();
         let query = HistoryQuery { since, limit: HISTORY_LIMIT_MAX, reverse: false };
         for _ in 0..READS_MAX {
-            let history = match self.node.backplane.history(&name, &policy, query).await {
+            let history = match self.known(self.node.backplane.history(&name, &policy, query)).await {
                 Ok(history) => history,
                 Err(error) => {
                     let mut hub = self.hub.borrow_mut();
@@ -134,6 +135,17 @@ impl Shard {
             tokio::task::yield_now().await;
         }
         self.end_read(id, serial, &name, joins.into());
+    }
+
+    /// What `read` brings from the store, once those who may not have it any more are gone.
+    pub(crate) async fn known<T>(
+        &self,
+        read: impl Future<Output = Result<T, BackplaneError>>,
+    ) -> Result<T, BackplaneError> {
+        let stored = read.await?;
+        self.node.know_controls(FRESH).await?;
+        self.recheck();
+        Ok(stored)
     }
 
     /// Answers each join that the read can be spliced for, as long as there is time; those it cannot go to `rest`. A read
@@ -182,12 +194,12 @@ impl Shard {
         mut joins: VecDeque<Join>,
     ) {
         let device = joins.front().and_then(|join| join.device.clone());
-        let owed = self.node.backplane.inbox(&name, &policy, device.as_ref()).await;
+        let owed = self.known(self.node.backplane.inbox(&name, &policy, device.as_ref())).await;
         let since = joins.iter().filter_map(|join| join.since).min();
         let missed = match since {
             Some(since) => {
                 let query = HistoryQuery { since: Some(since), limit: HISTORY_LIMIT_MAX, reverse: false };
-                Some(self.node.backplane.history(&name, &policy, query).await)
+                Some(self.known(self.node.backplane.history(&name, &policy, query)).await)
             }
             None => None,
         };

@@ -10,29 +10,25 @@ use std::{
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use socket2::{Domain, Protocol, Socket, Type};
-use tickwire_backplane::{Backplane, ControlsMark, Signal};
+use tickwire_backplane::Backplane;
 use tokio::{
     sync::{mpsc, oneshot},
     task::LocalSet,
-    time::{Instant, MissedTickBehavior},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, EdgeError, accept,
+    Config, EdgeError, accept, controls,
     hub::Shard,
     node::{Node, Order},
     tls,
 };
 
-/// Controls that may wait for the node.
-const CONTROLS_MAX: usize = 4_096;
 /// Connections that the kernel may keep for one listener before they are accepted.
 const BACKLOG: i32 = 4_096;
-/// How often the node reports itself and reads the sticky controls.
+/// How often the node reports itself.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// Readings of new sticky controls until one of all.
-const CONTROLS_ROUNDS: u32 = 60;
 /// How soon after a change it reports.
 const REPORT_DELAY: Duration = Duration::from_millis(250);
 /// Pause after a failed accept (no file descriptors left).
@@ -91,7 +87,7 @@ pub async fn run(
         ended.push(has_ended);
     }
     let reporter = tokio::spawn(report(Arc::clone(&node), stop.clone()));
-    let controls = tokio::spawn(take_controls(Arc::clone(&node), stop.clone()));
+    let controls = tokio::spawn(controls::take(Arc::clone(&node), stop.clone()));
     let certificate = tokio::spawn(tls::watch(Arc::clone(&node), stop.clone()));
     while drained.next().await.is_some() {
         // One shard that fails takes the node with it: half a node would look healthy.
@@ -133,7 +129,7 @@ pub async fn run_here(
     let duties = async {
         tokio::join!(
             report(Arc::clone(&node), stop.clone()),
-            take_controls(Arc::clone(&node), stop.clone()),
+            controls::take(Arc::clone(&node), stop.clone()),
             tls::watch(Arc::clone(&node), stop.clone()),
         )
     };
@@ -230,38 +226,6 @@ async fn report(node: Arc<Node>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep_until(next) => {}
             () = async { node.changed.notified().await; tokio::time::sleep(REPORT_DELAY).await } => {}
-        }
-    }
-}
-
-/// Hears controls as they come, and reads the sticky ones now and then: what was said while this node was not there, or
-/// could not hear.
-async fn take_controls(node: Arc<Node>, stop: CancellationToken) {
-    let mut heard = node.backplane.subscriber(CONTROLS_MAX).signals;
-    let mut interval = tokio::time::interval(REPORT_INTERVAL);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut mark, mut rounds) = (ControlsMark::default(), 0_u32);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            signal = heard.recv() => match signal {
-                Some(Signal::Control(control)) => node.obey(&control).await,
-                Some(Signal::Lagged) => {
-                    tracing::error!("more controls came than the node could carry out: users may not be disconnected");
-                }
-                Some(_) => {}
-                // Shards have lost theirs too, and end the node.
-                None => return,
-            },
-            _ = interval.tick() => match node.backplane.controls_since(&mark).await {
-                Ok((controls, next)) => {
-                    node.learn(&controls);
-                    rounds = rounds.wrapping_add(1);
-                    // All of them now and then: whatever made this node forget or miss one is made good.
-                    mark = if rounds.is_multiple_of(CONTROLS_ROUNDS) { ControlsMark::default() } else { next };
-                }
-                Err(error) => tracing::warn!(%error, "revocations could not be read"),
-            },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The HTTP API: routes, who may call them, and the one form of every error.
 
 mod access;
+mod alerts;
 mod audit;
 mod bans;
 mod body;

@@ -188,6 +188,9 @@ pub enum Signal {
     Preferences { channel: ChannelName, preferences: RawJson },
     /// A message for every node.
     Control(Control),
+    /// Sticky ones that may have been missed while no connection listened: before any message published since. They may be
+    /// known already.
+    Controls(Arc<[Control]>),
     /// This subscriber's queue overflowed; signals were dropped. Ask every channel's top.
     Lagged,
 }

@@ -42,8 +42,8 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) async fn dial(options: &ClientOptions, url: usize, token: &str) -> Result<Self, DialFailure> {
-        let request = upgrade(&options.urls[url], options, token).map_err(|error| {
+    pub(crate) async fn dial(options: &ClientOptions, url: &str, token: &str) -> Result<Self, DialFailure> {
+        let request = upgrade(url, options, token).map_err(|error| {
             tracing::warn!(%error, "a token that cannot be sent");
             DialFailure { status: Some(401), retry_after: None }
         })?;
@@ -57,7 +57,7 @@ impl Link {
                 retry_after: retry_after(refusal.headers()),
             }),
             Err(error) => {
-                tracing::debug!(%error, url = options.urls[url], "cannot connect");
+                tracing::debug!(%error, url, "cannot connect");
                 Err(DialFailure { status: None, retry_after: None })
             }
         }

@@ -74,7 +74,8 @@ impl Encoding {
 /// Settings of a [`crate::Client`]; start from [`ClientOptions::new`].
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    /// `ws://` or `wss://` addresses of edges; the next one is taken after a failure.
+    /// `ws://` or `wss://` addresses of edges; the next one is taken after a failure. Addresses that the cluster names when
+    /// the client is connected come before them (never plain ones where all of these are `wss://`).
     pub urls: Vec<String>,
     /// Where tokens come from.
     pub token: TokenSource,

@@ -8,12 +8,13 @@
 //!   (a publish always has a key), so they are sent again on every new link.
 //! - Events of a link that was given up are never seen: the shell drops it before it does anything else.
 
+mod addresses;
 mod calls;
 mod handover;
 mod link;
 mod subscriptions;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tickwire_protocol::{
@@ -23,6 +24,7 @@ use tickwire_protocol::{
 use tokio::time::Instant;
 
 use crate::{Backoff, ClientError, ConnectionState, DisconnectReason, SubscriptionEvent, TokenPlacement};
+use addresses::Addresses;
 use calls::Calls;
 pub(crate) use calls::{CallId, Reply};
 use handover::Successor;
@@ -31,8 +33,10 @@ use link::{Phase, Verdict};
 pub(crate) use subscriptions::SubscriptionId;
 use subscriptions::Subscriptions;
 
-/// A link that lasted this long proves that connecting works: the next failure starts the backoff anew.
-const STEADY_AFTER: Duration = Duration::from_secs(5);
+/// A link that served this long proves that connecting works: the next failure starts the backoff anew. A server that takes
+/// links and drops them at once is still left alone longer each time; one that goes away every few seconds is not: with 5 s
+/// here, clients cut off for 2 s every 5 s came to wait up to 10 s between two tries, and 40 s for a message.
+const STEADY_AFTER: Duration = Duration::from_secs(1);
 /// Refused tokens in a row before the client stops.
 const REFUSED_TOKENS_MAX: u32 = 3;
 /// A token is replaced this long before its end, or in the last quarter of a shorter life.
@@ -41,7 +45,7 @@ const REFRESH_BEFORE: Duration = Duration::from_secs(30);
 /// What the core needs of [`crate::ClientOptions`].
 #[derive(Debug, Clone)]
 pub(crate) struct SessionOptions {
-    pub(crate) url_count: usize,
+    pub(crate) urls: Vec<String>,
     pub(crate) token_placement: TokenPlacement,
     pub(crate) device: Option<DeviceId>,
     /// Whether another token can be had when one is refused.
@@ -96,8 +100,8 @@ pub(crate) enum Input {
 pub(crate) enum Effect {
     /// Get a token; answer with [`Input::Token`].
     FetchToken,
-    /// Open a link to the n-th address.
-    Dial { line: Line, url: usize, token: String },
+    /// Open a link to `url`.
+    Dial { line: Line, url: Arc<str>, token: String },
     /// Send these.
     Send(Line, Vec<Request>),
     /// Close and forget the link, or the attempt to make one.
@@ -118,7 +122,7 @@ pub(crate) struct Session {
     rng: StdRng,
     phase: Phase,
     successor: Option<Successor>,
-    url: usize,
+    addresses: Addresses,
     /// Attempts since a link was steady.
     attempt: u32,
     refused_tokens: u32,
@@ -144,7 +148,7 @@ impl Session {
             rng: StdRng::seed_from_u64(seed),
             phase: Phase::Idle,
             successor: None,
-            url: 0,
+            addresses: Addresses::new(options.urls.clone()),
             attempt: 0,
             refused_tokens: 0,
             token: None,
@@ -254,7 +258,11 @@ impl Session {
     fn connect(&mut self, now: Instant) {
         if let Some(token) = &self.token {
             self.phase = Phase::Dialing { until: now + self.options.connect_timeout };
-            self.effects.push(Effect::Dial { line: Line::Current, url: self.url, token: token.clone() });
+            self.effects.push(Effect::Dial {
+                line: Line::Current,
+                url: self.addresses.current(),
+                token: token.clone(),
+            });
         } else {
             self.phase = Phase::FetchingToken;
             self.fetch_token();
@@ -308,9 +316,9 @@ impl Session {
         }
     }
 
-    /// A successor speaks for the channel. Without one, which is nearly always, no channel is looked up.
-    fn has_moved(&self, channel: &ChannelName) -> bool {
-        self.successor.is_some() && self.subscriptions.has_moved(channel)
+    /// A successor speaks for the channel, or will. Without one, which is nearly always, no channel is looked up.
+    fn is_left(&self, channel: &ChannelName) -> bool {
+        self.successor.is_some() && self.subscriptions.is_left(channel)
     }
 
     fn take_event(&mut self, now: Instant, event: ServerEvent) {
@@ -319,14 +327,14 @@ impl Session {
             ServerEvent::Subscribed(subscribed) => self.subscribed(*subscribed),
             ServerEvent::Unsubscribed { id: None, channel } => self.grant_ended(&channel, ClientError::GrantEnded),
             // From here on its successor speaks for these channels.
-            ServerEvent::Message(message) if self.has_moved(&message.channel) => {}
-            ServerEvent::Delta(delta) if self.has_moved(&delta.channel) => {}
+            ServerEvent::Message(message) if self.is_left(&message.channel) => {}
+            ServerEvent::Delta(delta) if self.is_left(&delta.channel) => {}
             ServerEvent::Delta(delta) => self.delta(now, *delta),
             ServerEvent::Presence { channel, .. }
             | ServerEvent::Reset { channel, .. }
             | ServerEvent::Dropped { channel, .. }
             | ServerEvent::Acked { id: None, channel, .. }
-                if self.has_moved(&channel) => {}
+                if self.is_left(&channel) => {}
             ServerEvent::Message(message) => self.message(now, *message),
             event @ (ServerEvent::Presence { .. }
             | ServerEvent::Reset { .. }
@@ -375,6 +383,9 @@ impl Session {
             leave_at: None,
         };
         self.refused_tokens = 0;
+        if !connected.nodes.is_empty() {
+            self.addresses.learn(&connected.nodes, &mut self.rng);
+        }
         self.advised = None;
         self.resume = connected.resume;
         self.server_clock = Some((now, connected.time_ms));

@@ -82,7 +82,7 @@ impl Shell {
         state: watch::Sender<ConnectionState>,
     ) -> Self {
         let session_options = SessionOptions {
-            url_count: options.urls.len(),
+            urls: options.urls.clone(),
             token_placement: options.token_placement,
             device: options.device.clone(),
             token_renews: matches!(options.token, TokenSource::Provider(_)),
@@ -239,7 +239,7 @@ impl Shell {
             Effect::FetchToken => self.token = Some(self.fetch_token()),
             Effect::Dial { line, url, token } => {
                 let options = self.options.clone();
-                self.place(line).dial = Some(Box::pin(async move { Link::dial(&options, url, &token).await }));
+                self.place(line).dial = Some(Box::pin(async move { Link::dial(&options, &url, &token).await }));
             }
             Effect::Send(line, requests) => {
                 let end = self.place(line).link.as_mut()?.send(&requests).await.err()?;

@@ -137,6 +137,11 @@ impl Track {
         over
     }
 
+    /// Of a `latest` channel, as far as its class is known.
+    pub(crate) fn is_latest(&self) -> bool {
+        self.class == Some(DeliveryClass::Latest)
+    }
+
     /// These were acknowledged and will not come again.
     pub(crate) fn acknowledged(&mut self, positions: &[Position]) {
         for position in positions {

@@ -67,7 +67,7 @@ pub async fn audit(
     std::future::pending().await
 }
 
-async fn until(stage: &Stage, phase: Phase) {
+pub(super) async fn until(stage: &Stage, phase: Phase) {
     while stage.get() < phase {
         tokio::time::sleep(POLL).await;
     }

@@ -57,7 +57,7 @@ impl Profile {
         self.user.unwrap_or(self.name)
     }
 
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         let token = token(self.user(), self.roles, self.grants);
         Client::connect(client_options(token, self.edge, self.edges)).expect("a client")
     }
@@ -66,7 +66,12 @@ impl Profile {
 /// Reads until the host dies.
 pub async fn run(journal: Journal, profile: Profile) -> turmoil::Result {
     journal.tell(Event::Forgot { reader: profile.name });
-    let client = profile.client();
+    follow(&journal, profile, &profile.client());
+    std::future::pending().await
+}
+
+/// Reads every channel of the profile, each in a task of its own.
+pub(super) fn follow(journal: &Journal, profile: Profile, client: &Client) {
     for channel in profile.channels {
         let (journal, client) = (journal.clone(), client.clone());
         tokio::task::spawn_local(async move {
@@ -79,7 +84,6 @@ pub async fn run(journal: Journal, profile: Profile) -> turmoil::Result {
             }
         });
     }
-    std::future::pending().await
 }
 
 async fn listen(journal: &Journal, profile: &Profile, client: &Client, mut subscription: Subscription) {

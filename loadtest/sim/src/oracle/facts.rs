@@ -102,9 +102,13 @@ impl Facts {
         self.messages.iter().map(|(id, fact)| (*id, fact))
     }
 
-    /// Whether the store may have lost a message and its key, so that the same key was published again.
+    /// Whether the store may have lost a message and its key, so that the same key was published again: not one that was
+    /// confirmed early enough to survive.
     pub(crate) fn may_have_forgotten(&self, id: MessageId) -> bool {
-        self.messages.get(&id).is_some_and(|fact| self.losses.iter().any(|(died, _)| *died >= fact.begun_ms))
+        self.messages.get(&id).is_some_and(|fact| {
+            let acked_ms = fact.acked.map_or(u64::MAX, |(acked_ms, _)| acked_ms);
+            self.may_have_lost(fact.begun_ms, acked_ms)
+        })
     }
 
     /// Whether a write made between these two times may be gone.

@@ -3,6 +3,7 @@
 //! Safety (`see`) holds at every event, also while everything breaks. `audit` says, after everything was healed and had time,
 //! what is still missing. Both know what a store that lost writes excuses, and nothing else excuses anything.
 
+mod calm;
 mod facts;
 mod grants;
 mod inbox;
@@ -14,7 +15,7 @@ use std::{collections::BTreeSet, fmt};
 use tickwire_protocol::Position;
 
 pub use self::facts::Facts;
-use self::{grants::Grants, inbox::Inbox, latest::Latest, reliable::Reliable};
+use self::{calm::Calm, grants::Grants, inbox::Inbox, latest::Latest, reliable::Reliable};
 
 /// Names a message: its idempotency key, and what its data says.
 pub type MessageId = u64;
@@ -68,10 +69,18 @@ pub enum Event {
     /// Bytes that wait on a node, and how many may.
     Waiting { node: Reader, bytes: u64, max: u64 },
     /// A reader that had been stuck read on: bulk messages published before a critical one, and how many of those still
-    /// came after it.
+    /// came after it (0 if it did not come).
     Overtaken { bulk_after: usize, backlog: usize },
-    /// A node hears nothing from the store from now on, or may hear again.
-    Deaf { is_deaf: bool },
+    /// One that had been stuck for too long read on: what had been held for it, and whether it was told so.
+    Stuck { bytes: u64, max: u64, is_closed: bool },
+    /// From here on nothing is broken, so messages come at once: a late one breaks this promise. `None`: until here.
+    Calm { promise: Option<&'static str> },
+    /// A client's connection is at another edge now.
+    Moved { reader: Reader },
+    /// A client has no connection any more.
+    Broke { reader: Reader },
+    /// A node that had so many clients has drained.
+    Drained { clients: usize },
     /// A fault begins or ends; changes nothing for the oracle.
     Fault(String),
 }
@@ -114,6 +123,7 @@ pub struct Oracle {
     latest: Latest,
     inbox: Inbox,
     grants: Grants,
+    calm: Calm,
     verdicts: Verdicts,
     checks: u64,
 }
@@ -129,6 +139,7 @@ impl Oracle {
         self.latest.see(event, verdicts);
         self.inbox.see(facts, now_ms, event, verdicts);
         self.grants.see(facts, now_ms, event, verdicts);
+        self.calm.see(facts, now_ms, event, verdicts);
         match event {
             Event::Present { channel, told, real } if told != real => {
                 verdicts.broken("G9", format!("{channel}: told {told:?}, really {real:?}"));

@@ -30,6 +30,8 @@ use crate::{
 const OUTBOXES_MAX: usize = 4_096;
 /// Signals taken between two looks at the clock.
 const CLOCK_INTERVAL: usize = 16;
+/// Shortest time between two checks of all connections for what was revoked, the tick's own aside.
+const RECHECK_INTERVAL_MS: u32 = 25;
 /// Receivers of a message whose writes are traced, on each shard.
 const WRITE_SPANS_MAX: usize = 8;
 
@@ -37,6 +39,7 @@ impl Shard {
     /// Takes a batch of signals and writes what is due. Pauses between two of them, never inside one.
     pub(crate) async fn on_signals(self: &Rc<Self>, signals: &mut Vec<Signal>) {
         let mut begun = Instant::now();
+        self.obey_controls(signals);
         for (number, signal) in signals.drain(..).enumerate() {
             match signal {
                 Signal::Publication(publication) => self.on_publication(&publication),
@@ -54,8 +57,8 @@ impl Shard {
                         self.send_event(&mut hub, id, &Event::Preferences { id: None, preferences }, None);
                     }
                 }
-                // The node hears these on a queue of its own, which messages cannot fill.
-                Signal::Control(_) => {}
+                // See `obey_controls`; all else about them is the node's, which has a queue that messages cannot fill.
+                Signal::Control(_) | Signal::Controls(_) => {}
                 Signal::Lagged => self.on_lagged(),
             }
             if self.is_crowded() || (number % CLOCK_INTERVAL == 0 && self.is_over_time(begun)) {
@@ -64,6 +67,25 @@ impl Shard {
         }
         begun = self.flush_due(begun).await;
         self.note_pause(begun);
+    }
+
+    /// What was revoked before a message of the batch was published has an end before that message goes out. A held
+    /// connection to the store brings both in one instant; the node's own queue or the tick would be too late for it.
+    fn obey_controls(&self, signals: &[Signal]) {
+        let mut has_any = false;
+        for signal in signals {
+            match signal {
+                Signal::Control(control) => self.node.keep(control),
+                Signal::Controls(controls) => self.node.learn(controls),
+                _ => continue,
+            }
+            has_any = true;
+        }
+        // Each check looks at every connection: a flood of revocations gets one a tick, which is soon enough for those that
+        // come as they are given.
+        if has_any && self.node.clock_ms().wrapping_sub(self.rechecked_ms.get()) >= RECHECK_INTERVAL_MS {
+            self.recheck();
+        }
     }
 
     /// As much is gathered as may wait.

@@ -36,10 +36,10 @@ impl Shard {
                 (channel.name.clone(), channel.policy.clone(), channel.stream.query_since())
             };
             let stored = if policy.class == DeliveryClass::Latest {
-                self.node.backplane.snapshot(&name, &policy).await.map(Stored::Snapshot)
+                self.known(self.node.backplane.snapshot(&name, &policy)).await.map(Stored::Snapshot)
             } else {
                 let query = HistoryQuery { since: Some(since), limit: HISTORY_LIMIT_MAX, reverse: false };
-                self.node.backplane.history(&name, &policy, query).await.map(Stored::History)
+                self.known(self.node.backplane.history(&name, &policy, query)).await.map(Stored::History)
             };
             match stored {
                 Ok(stored) => {

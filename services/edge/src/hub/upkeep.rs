@@ -98,12 +98,13 @@ impl Shard {
     }
 
     /// Closes every connection whose token has been withdrawn, if any was since the last time.
-    fn recheck(&self) {
+    pub(crate) fn recheck(&self) {
         // Read first: what is revoked from here on raises it again.
         let revision = self.node.revision();
         if self.rechecked.replace(revision) == revision {
             return;
         }
+        self.rechecked_ms.set(self.node.clock_ms());
         self.node.metrics.rechecks.inc();
         let mut hub = self.hub.borrow_mut();
         let revoked = Self::connections_where(&hub, |connection| {

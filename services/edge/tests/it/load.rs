@@ -108,6 +108,42 @@ async fn packed_commands_are_carried_out_in_slices_and_in_order() {
     assert!(count(&node, "yields").await >= before + 1_000);
 }
 
+/// A deadlock between a recovery's buffer and the hub: here the hub's queue overflows all the time, so that it reads the store
+/// itself, while others recover in the middle of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn recoveries_and_deliveries_never_wait_for_each_other() {
+    let node = Node::start_with(|config| {
+        config.edge.shards = 1;
+        config.edge.signal_queue = 1;
+        config.limits.connections_per_user = 0;
+    });
+    let start = node.client("7").await.subscribe(json!("system")).await["position"].clone();
+    let publisher = {
+        let backplane = node.backplane.clone();
+        let messages: Vec<_> = (0..900).map(|n| node.message("system", &json!({ "n": n }))).collect();
+        tokio::spawn(async move {
+            for message in messages {
+                backplane.publish(message).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = node.client("7").await;
+        let reply = client.subscribe(json!({"channel": "system", "since": start})).await;
+        clients.push((client, reply));
+    }
+    publisher.await.unwrap();
+    for (mut client, reply) in clients {
+        let mut got = recovered_numbers(&reply);
+        while got.last() != Some(&899) {
+            got.extend(next_numbers(&mut client, 1).await);
+        }
+        assert_eq!(got, (0..900).collect::<Vec<_>>());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn many_newcomers_are_answered_in_slices_without_a_hole() {
     let node = hurried();

@@ -60,7 +60,7 @@ pub(crate) struct ChannelEntry {
 }
 
 /// A query string out of its extractor.
-fn params<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Refusal> {
+pub(super) fn params<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Refusal> {
     match query {
         Ok(Query(params)) => Ok(params),
         Err(rejection) => Err(Refusal::bad_request(body::cut(&rejection.body_text()))),

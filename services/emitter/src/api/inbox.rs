@@ -1,4 +1,4 @@
-//! Notifications into a user's inbox, and where an alert stands.
+//! Notifications into a user's inbox.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,8 +7,8 @@ use axum::{
     extract::{Path, Request, State},
 };
 use serde::{Deserialize, Serialize};
-use tickwire_backplane::{Alert, AlertId, AlertSpec, AlertStatus, Publish};
-use tickwire_protocol::{ChannelName, ErrorCode, Position, Priority, RawJson, UserId, time::now_ms};
+use tickwire_backplane::{AlertId, AlertSpec, Publish};
+use tickwire_protocol::{ChannelName, ErrorCode, Priority, RawJson, UserId, time::now_ms};
 use utoipa::ToSchema;
 
 use super::{App, Refusal, body, caller::Service, context};
@@ -72,35 +72,6 @@ pub(crate) struct NotifiedBody {
     suppressed: bool,
 }
 
-/// Where an alert stands.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct AlertBody {
-    /// `queued`, `delivered`, `acknowledged` or `escalated`.
-    #[schema(value_type = String)]
-    status: AlertStatus,
-    /// Connections it was written to.
-    delivered_to: u64,
-    /// Milliseconds since the Unix epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    acknowledged_at: Option<u64>,
-    /// When the escalation webhook took it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    escalated_at: Option<u64>,
-    /// Calls of the escalation webhook that were begun.
-    attempts: u32,
-    #[schema(value_type = String)]
-    position: Position,
-}
-
-impl From<Alert> for AlertBody {
-    fn from(alert: Alert) -> Self {
-        let Alert { status, delivered_to, acknowledged_at_ms, escalated_at_ms, attempts, position } = alert;
-        let (acknowledged_at, escalated_at) = (acknowledged_at_ms, escalated_at_ms);
-        Self { status, delivered_to, acknowledged_at, escalated_at, attempts, position }
-    }
-}
-
 /// A user id out of a path.
 pub(super) fn user(id: &str) -> Result<UserId, Refusal> {
     UserId::new(id).map_err(|error| Refusal::bad_request(format!("`id`: {error}")))
@@ -158,14 +129,4 @@ impl NotificationBody {
         }
         Ok(())
     }
-}
-
-pub(crate) async fn alert(
-    State(app): State<Arc<App>>,
-    _: Service,
-    Path(id): Path<String>,
-) -> Result<Json<AlertBody>, Refusal> {
-    let unknown = || Refusal::not_found("no alert has this id, or it was settled long ago");
-    let id = AlertId::parse(&id).ok_or_else(unknown)?;
-    Ok(Json(AlertBody::from(app.backplane.alert(&id).await?.ok_or_else(unknown)?)))
 }

@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::{HttpMethod, schema::Type};
 
 use super::{
-    App, Refusal, access, bans, channels, docs, events, inbox, observe,
+    App, Refusal, access, alerts, bans, channels, docs, events, inbox, observe,
     openapi::{Described, Document, describe},
     probes, publishing,
 };
@@ -116,8 +116,19 @@ fn user_routes(routes: Routes) -> Routes {
         )
         .get(
             "/v1/alerts/{id}",
-            inbox::alert,
-            describe("alerts", "Where an alert stands").guarded().in_path("id").answers::<inbox::AlertBody>(),
+            alerts::alert,
+            describe("alerts", "Where an alert stands").guarded().in_path("id").answers::<alerts::AlertBody>(),
+        )
+        .get(
+            "/v1/users/{id}/alerts",
+            alerts::list,
+            describe("alerts", "A user's alerts and where they stand, the newest first, by pages")
+                .guarded()
+                .in_path("id")
+                .in_query("before", Type::String)
+                .in_query("limit", Type::Integer)
+                .in_query("status", Type::String)
+                .answers::<alerts::AlertsBody>(),
         )
         .post(
             "/v1/users/{id}/disconnect",

@@ -79,3 +79,52 @@ async fn an_unknown_alert_is_not_found() {
         assert_eq!(rig.ask(&format!("/v1/alerts/{id}")).await.status, 404, "{id}");
     }
 }
+
+#[tokio::test]
+async fn a_users_alerts_are_listed_by_pages_with_where_they_stand() {
+    let rig = Rig::start().await;
+    let mut made = Vec::new();
+    for n in 0..5 {
+        let body = json!({"type": "x", "priority": "critical", "data": {"n": n}});
+        made.push(rig.say("/v1/users/7/notify", &body).await.body);
+    }
+    rig.say("/v1/users/8/notify", &json!({"type": "x", "priority": "critical"})).await;
+    // No alert, though it says so: another user's, and one of the user's own that stands elsewhere.
+    for claimed in ["38.aaaaaaaaaaaaaaaaaaaaaaaa", made[0]["alertId"].as_str().unwrap()] {
+        rig.say("/v1/publish", &json!({"channel": "user:7", "data": {"alertId": claimed}})).await;
+    }
+    let settled = made[1]["position"].as_str().unwrap().parse().unwrap();
+    rig.backplane.acknowledge(&channel("user:7"), None, &[settled]).await.unwrap();
+    let ids = |page: &Value| -> Vec<Value> {
+        page["alerts"].as_array().unwrap().iter().map(|alert| alert["alertId"].clone()).collect()
+    };
+    let newest_first: Vec<Value> = made.iter().rev().map(|made| made["alertId"].clone()).collect();
+    let all = rig.ask("/v1/users/7/alerts").await.body;
+    assert_eq!(ids(&all), newest_first, "{all}");
+    assert_eq!(all["next"], Value::Null);
+    assert_eq!(all["alerts"][3]["status"], "acknowledged");
+    assert_eq!(all["alerts"][0]["status"], "queued");
+    assert_eq!(all["alerts"][0]["data"]["data"], json!({"n": 4}));
+    let mut paged = Vec::new();
+    let mut path = "/v1/users/7/alerts?limit=2".to_owned();
+    loop {
+        let page = rig.ask(&path).await.body;
+        paged.extend(ids(&page));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/users/7/alerts?limit=2&before={next}");
+    }
+    assert_eq!(paged, newest_first);
+    let settled = rig.ask("/v1/users/7/alerts?status=acknowledged").await.body;
+    assert_eq!(ids(&settled), [made[1]["alertId"].clone()]);
+    assert_eq!(rig.ask("/v1/users/nobody/alerts").await.body["alerts"], json!([]));
+}
+
+#[tokio::test]
+async fn a_bad_listing_of_alerts_is_refused() {
+    let rig = Rig::start().await;
+    for query in ["limit=0", "limit=201", "limit=x", "before=x", "status=lost", "since=1-1"] {
+        let answer = rig.ask(&format!("/v1/users/7/alerts?{query}")).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (400, "bad_request"), "{query}");
+    }
+    assert_eq!(rig.ask("/v1/users/a:b/alerts").await.code(), "bad_request");
+}

@@ -65,7 +65,7 @@ async fn metrics_count_what_was_done_and_refused() {
 }
 
 /// Every path of the contract and its method. `{…}` stands for a value.
-const CONTRACT: [(&str, &str); 31] = [
+const CONTRACT: [(&str, &str); 32] = [
     ("post", "/v1/publish"),
     ("post", "/v1/publish/batch"),
     ("post", "/v1/broadcast"),
@@ -88,6 +88,7 @@ const CONTRACT: [(&str, &str); 31] = [
     ("get", "/v1/channels"),
     ("get", "/v1/channels/{channel}/history"),
     ("get", "/v1/channels/{channel}/presence"),
+    ("get", "/v1/users/{id}/alerts"),
     ("post", "/v1/users/{id}/disconnect"),
     ("post", "/v1/tokens/revoke"),
     ("get", "/v1/bans"),

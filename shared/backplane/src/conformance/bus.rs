@@ -242,9 +242,11 @@ async fn read_through_a_tail(
                 let query = HistoryQuery::default();
                 tail.on_top(node.history(&channel, &reliable(), query).await.expect("history").top)
             }
-            Signal::Presence { .. } | Signal::Acknowledged { .. } | Signal::Preferences { .. } | Signal::Control(_) => {
-                TailAction::Ignore
-            }
+            Signal::Presence { .. }
+            | Signal::Acknowledged { .. }
+            | Signal::Preferences { .. }
+            | Signal::Control(_)
+            | Signal::Controls(_) => TailAction::Ignore,
         };
     }
 }

@@ -27,7 +27,7 @@ use super::{
     stats::Counters,
     topology::Topology,
 };
-use crate::{BackplaneError, SubscriberId};
+use crate::{BackplaneError, ControlsMark, SubscriberId};
 
 /// Channels that one call asks the tops of: bounds how long it keeps the store busy (about 10 µs each).
 const TOPS_BATCH: usize = 256;
@@ -49,6 +49,8 @@ pub(super) struct Core {
     pub(super) rounds: Rounds,
     /// See [`RedisConfig::critical_replicas`].
     pub(super) critical_replicas: u32,
+    /// How far [`Core::tell_missed_controls`] has told.
+    pub(super) controls_told: tokio::sync::Mutex<ControlsMark>,
     /// By partition, the subscriber connection that serves it.
     errands: Mutex<Vec<Option<mpsc::Sender<Errand>>>>,
 }
@@ -114,6 +116,7 @@ impl Core {
             errands: Mutex::new(vec![None; keys.partitions()]),
             links: Links::new(keys.partitions()),
             rounds: Rounds::default(),
+            controls_told: tokio::sync::Mutex::default(),
             keys,
             config,
             counters: Counters::default(),

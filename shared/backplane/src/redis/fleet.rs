@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use redis::{FromRedisValue, Value};
 
 use super::{core::Core, error::unexpected, functions, keys::FLEET_PARTITION, link::Lane, publish::millis, reply};
-use crate::{BackplaneError, Control, ControlsMark, NODE_LEASE, NodeReport};
+use crate::{BackplaneError, Control, ControlsMark, NODE_LEASE, NodeReport, Signal};
 
 /// Sticky orders kept at once. At the bound a new one is refused: a lost revocation would be a hole.
 const CONTROLS_MAX: usize = 100_000;
@@ -50,6 +50,22 @@ impl Core {
         let orders = reply::array(orders)?.into_iter();
         let orders = orders.filter_map(|order| read_control(&reply::bytes(order).ok()?)).collect();
         Ok((orders, ControlsMark(reply::text(mark)?)))
+    }
+
+    /// Tells every subscriber of this process the sticky orders that came since the last time, or all of them.
+    pub(super) async fn tell_missed_controls(&self) -> Result<(), BackplaneError> {
+        let telling = async {
+            // One connection at a time: the second one must not go on before the first has told.
+            let mut told = self.controls_told.lock().await;
+            let (controls, mark) = self.controls_since(&told).await?;
+            if !controls.is_empty() {
+                self.interest.fan_in().deliver_to_all(&Signal::Controls(controls.into()));
+            }
+            *told = mark;
+            Ok(())
+        };
+        // Once a connection: its size on the heap, not in every frame above.
+        self.within_deadline(Box::pin(telling)).await
     }
 
     fn sticky_keys(&self) -> [String; 3] {

@@ -61,6 +61,8 @@ pub(super) enum IntakeEnd {
     Redis(#[from] RedisError),
     #[error("no answer in time")]
     Timeout,
+    #[error("missed orders could not be read")]
+    Controls(#[source] BackplaneError),
     #[error("the connection was closed")]
     Closed,
     #[error("a canary did not come back in time")]
@@ -155,9 +157,23 @@ impl Intake {
             own.push(self.core.keys.fleet(CONTROL_CHANNEL));
         }
         self.send(self.verbs.0, &own).await?;
+        self.tell_missed_controls().await?;
         let wanted = self.core.interest.wanted_in(&self.partitions);
         self.send(self.verbs.0, &self.live_names(&wanted)).await?;
         Ok(wanted.into_iter().collect())
+    }
+
+    /// What was ordered while no connection listened comes before the first message that this one brings: a node that did not
+    /// hear of a revocation must not go on delivering.
+    async fn tell_missed_controls(&self) -> Result<(), IntakeEnd> {
+        match self.core.tell_missed_controls().await {
+            // Another master has them. While that one is away nothing can be ordered, and its own intake will ask again.
+            Err(error) if !self.partitions.contains(&FLEET_PARTITION) => {
+                tracing::debug!(%error, "missed orders are told later");
+                Ok(())
+            }
+            told => told.map_err(IntakeEnd::Controls),
+        }
     }
 
     /// Makes the subscriptions what the registry says, channel by channel as errands come, and all of them after one was

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use tickwire_backplane::{
-    AlertId, AlertSpec, Backplane, BackplaneError, HistoryQuery, NodeReport, PresenceChange, Publish, Published,
-    Signal, Subscriber,
+    AlertId, AlertSpec, Backplane, BackplaneError, Control, HistoryQuery, NodeReport, PresenceChange, Publish,
+    Published, Signal, Subscriber,
     conformance::Nodes,
     redis::{RedisBackplane, RedisConfig},
     testing::{RedisCluster, RedisRelay, RedisSentinels, RedisServer},

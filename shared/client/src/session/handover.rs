@@ -1,7 +1,8 @@
 //! Make before break: leaving a draining node without a moment in which nothing listens.
 //!
 //! A successor link is made beside the live one, which serves on. Each channel moves when the successor's `subscribed` for
-//! it has come: from then on only the successor is heard for it, and positions drop what both carried. When all channels
+//! it has come: from then on only the successor is heard for it, and positions drop what both carried (`latest` channels,
+//! which have none, are heard on neither until then). When all channels
 //! have moved, or the old link ends first, the successor takes over. If the successor fails, channels that had moved are
 //! made again on the old link from their positions, and another attempt follows while the old link lasts.
 
@@ -15,7 +16,8 @@ use crate::ConnectionState;
 /// The link that is being made beside the live one.
 #[derive(Debug)]
 pub(super) struct Successor {
-    url: usize,
+    /// Its place among the addresses.
+    address: usize,
     stage: Stage,
     /// It must have come further by then.
     until: Instant,
@@ -44,10 +46,10 @@ impl Session {
             self.fetch_token();
             return self.retry_handover(now);
         };
-        self.next_url();
+        self.addresses.advance();
         let until = now + self.options.connect_timeout;
-        self.successor = Some(Successor { url: self.url, stage: Stage::Dialing, until });
-        self.effects.push(Effect::Dial { line: Line::Next, url: self.url, token });
+        self.successor = Some(Successor { address: self.addresses.at(), stage: Stage::Dialing, until });
+        self.effects.push(Effect::Dial { line: Line::Next, url: self.addresses.current(), token });
     }
 
     /// The successor's WebSocket is open.
@@ -123,7 +125,7 @@ impl Session {
         self.refresh_at = None;
         self.server_clock = None;
         self.advised = None;
-        self.url = successor.url;
+        self.addresses.set(successor.address);
         self.subscriptions.take_over();
         match successor.stage {
             Stage::Dialing => self.phase = Phase::Dialing { until: successor.until },

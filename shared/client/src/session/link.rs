@@ -155,14 +155,10 @@ impl Session {
         // The server spreads what it advises, so its advice replaces the own delay.
         let until = self.advised.take().map_or(own, |at| at.max(now));
         self.attempt = self.attempt.saturating_add(1);
-        self.next_url();
+        self.addresses.advance();
         self.phase = Phase::Waiting { until };
         let delay = until - now;
         self.effects.push(Effect::State(ConnectionState::Reconnecting { attempt: self.attempt, delay }));
-    }
-
-    pub(super) fn next_url(&mut self) {
-        self.url = (self.url + 1) % self.options.url_count.max(1);
     }
 
     /// Forgets what belonged to the link that is gone.

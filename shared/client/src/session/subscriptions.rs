@@ -87,6 +87,11 @@ impl Subscriptions {
         self.by_channel.get(channel).is_some_and(|subscribed| subscribed.next == Stage::Live)
     }
 
+    /// The link that serves is not heard for the channel any more.
+    pub(super) fn is_left(&self, channel: &ChannelName) -> bool {
+        self.by_channel.get(channel).is_some_and(Subscribed::is_left)
+    }
+
     /// The successor still owes an answer.
     pub(super) fn are_moving(&self) -> bool {
         self.by_channel.values().any(|subscribed| matches!(subscribed.next, Stage::Joining(_)))
@@ -101,11 +106,13 @@ impl Subscriptions {
         }
     }
 
-    /// The successor is gone: the channels that it served alone.
+    /// The successor is gone: the channels for which the link that serves was not heard any more.
     pub(super) fn stay(&mut self) -> Vec<ChannelName> {
         let mut moved = Vec::new();
         for (channel, subscribed) in &mut self.by_channel {
-            if std::mem::replace(&mut subscribed.next, Stage::Waiting) == Stage::Live {
+            let is_left = subscribed.is_left();
+            subscribed.next = Stage::Waiting;
+            if is_left {
                 subscribed.stage = Stage::Waiting;
                 moved.push(channel.clone());
             }
@@ -169,6 +176,17 @@ impl Subscriptions {
 }
 
 impl Subscribed {
+    /// With the successor's answer, or as soon as it is asked: values of a `latest` channel have no positions, so nothing
+    /// would show that one in the answer, or after it, is older than what the old link brought meanwhile. What comes from the
+    /// successor is as new as anything seen before it was asked.
+    fn is_left(&self) -> bool {
+        match self.next {
+            Stage::Live => true,
+            Stage::Joining(_) => self.track.is_latest(),
+            Stage::Waiting => false,
+        }
+    }
+
     /// What to ask for, so that it goes on where it stands.
     fn resumed(&mut self) -> SubscriptionRequest {
         self.asked = self.track.since();

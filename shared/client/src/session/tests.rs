@@ -20,7 +20,7 @@ pub(super) fn channel() -> ChannelName {
 
 fn options() -> SessionOptions {
     SessionOptions {
-        url_count: 2,
+        urls: vec!["ws://0".into(), "ws://1".into()],
         token_placement: TokenPlacement::Header,
         device: None,
         token_renews: true,
@@ -122,7 +122,7 @@ fn is_stopped(effects: &[Effect]) -> bool {
 
 fn dials(effects: &[Effect]) -> Vec<(usize, &str)> {
     let dials = effects.iter().filter_map(|effect| match effect {
-        Effect::Dial { url, token, .. } => Some((*url, token.as_str())),
+        Effect::Dial { url, token, .. } => Some((url[5..].parse().unwrap(), token.as_str())),
         _ => None,
     });
     dials.collect()
@@ -138,7 +138,11 @@ fn delay(effects: &[Effect]) -> Duration {
 
 impl Bench {
     fn new(options: SessionOptions) -> Self {
-        Self { session: Session::new(options, 7), now: Instant::now() }
+        Self::with_seed(options, 7)
+    }
+
+    fn with_seed(options: SessionOptions, seed: u64) -> Self {
+        Self { session: Session::new(options, seed), now: Instant::now() }
     }
 
     pub(super) fn give(&mut self, input: Input) -> Vec<Effect> {
@@ -156,12 +160,18 @@ impl Bench {
         self.give(connected(None))
     }
 
-    /// Connected, one subscription live at offset `top`.
-    pub(super) fn subscribed_at(top: u64) -> Self {
+    /// Connected, without a subscription.
+    pub(super) fn connected() -> Self {
         let mut bench = Self::new(options());
         bench.give(Input::Start);
         bench.give(Input::Token(Some("t1".into())));
         bench.connect();
+        bench
+    }
+
+    /// Connected, one subscription live at offset `top`.
+    pub(super) fn subscribed_at(top: u64) -> Self {
+        let mut bench = Self::connected();
         let request = SubscriptionRequest::new(channel());
         let (id, since) = asked(&bench.give(Input::Subscribe { id: SUBSCRIPTION, request }));
         assert_eq!(since, None);
@@ -309,6 +319,80 @@ fn backoff_grows_until_a_link_was_steady() {
     bench.connect();
     bench.now += STEADY_AFTER;
     assert_eq!(attempt(&bench.give(closed(4500))), Some(1));
+}
+
+/// Synchronised reconnects without jitter: all clients of a node that died knock at the next one in the same instant, and
+/// again after each failure.
+#[test]
+fn clients_dropped_together_come_back_spread_out() {
+    const CLIENTS: usize = 2_000;
+    let mut peaks = [[0_usize; 101]; 4];
+    for seed in 0..CLIENTS as u64 {
+        let mut bench = Bench::with_seed(options(), seed);
+        bench.give(Input::Start);
+        bench.give(Input::Token(Some("t".into())));
+        bench.connect();
+        let mut effects = bench.give(Input::Ended(Line::Current, LinkEnd { code: None, reason: "died".into() }));
+        for tries in &mut peaks {
+            tries[usize::try_from(delay(&effects).as_millis() / 100).unwrap()] += 1;
+            bench.wait();
+            effects = bench.give(Input::DialFailed(Line::Current, DialFailure { status: None, retry_after: None }));
+        }
+    }
+    for (attempt, tries) in peaks.iter().enumerate() {
+        let peak = tries.iter().max().unwrap();
+        assert!(peak * 10 < CLIENTS, "attempt {attempt}: {peak} of {CLIENTS} within 100 ms");
+    }
+}
+
+/// An expired token that reconnects for ever: whichever way it is refused, and though the program's source hands out the
+/// same one again, the client stops.
+#[test]
+fn an_expired_token_does_not_reconnect_for_ever() {
+    type Refusal = fn(&mut Bench) -> Vec<Effect>;
+    let refusals: [Refusal; 2] = [
+        |bench| bench.give(Input::DialFailed(Line::Current, DialFailure { status: Some(401), retry_after: None })),
+        |bench| {
+            bench.give(Input::Opened(Line::Current));
+            bench.give(refused(None, ErrorCode::TokenExpired, None));
+            bench.give(closed(4401))
+        },
+    ];
+    for (token_renews, refuse) in [false, true].into_iter().flat_map(|renews| refusals.map(|refuse| (renews, refuse))) {
+        let mut bench = Bench::new(SessionOptions { token_renews, ..options() });
+        bench.give(Input::Start);
+        let mut tries = 0;
+        loop {
+            bench.give(Input::Token(Some("expired".into())));
+            tries += 1;
+            if is_stopped(&refuse(&mut bench)) {
+                break;
+            }
+            assert!(tries < 10, "it goes on and on");
+            bench.wait();
+        }
+        assert_eq!(tries, if token_renews { REFUSED_TOKENS_MAX } else { 1 });
+        assert_eq!(bench.session.deadline(), None);
+    }
+}
+
+#[test]
+fn addresses_that_the_cluster_names_are_dialled_after_a_failure() {
+    let mut bench = Bench::new(options());
+    bench.give(Input::Start);
+    bench.give(Input::Token(Some("t".into())));
+    bench.give(Input::Opened(Line::Current));
+    let Input::Event(line, ServerEvent::Connected(greeting)) = connected(None) else { panic!("a greeting") };
+    let nodes = vec!["ws://7".into(), "ws://8".into()];
+    bench.give(Input::Event(line, ServerEvent::Connected(Box::new(Connected { nodes, ..*greeting }))));
+    let mut dialled = Vec::new();
+    bench.give(closed(4500));
+    for _ in 0..4 {
+        dialled.extend(dials(&bench.wait()).iter().map(|(url, _)| *url));
+        bench.give(Input::DialFailed(Line::Current, DialFailure { status: None, retry_after: None }));
+    }
+    dialled.sort_unstable();
+    assert_eq!(dialled, [0, 1, 7, 8]);
 }
 
 #[test]

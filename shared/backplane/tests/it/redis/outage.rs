@@ -262,3 +262,29 @@ async fn until_present(backplane: &RedisBackplane, user: &str) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
+
+/// A node that was deaf when a token was revoked hears of it before the first message that its new connection brings.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_missed_while_deaf_come_before_the_next_message() {
+    let server = RedisServer::start();
+    let relay = RedisRelay::start(server.port());
+    let (backplane, elsewhere) = (connect(relay.url()).await, connect(server.url()).await);
+    let (mut subscriber, _) = subscribe(&backplane, "room:1").await;
+    relay.deafen(true);
+    let order = Control::RevokeToken { jti: "stolen".into(), expires_at_ms: u64::MAX / 1_000 };
+    elsewhere.control(order.clone()).await.unwrap();
+    until("the deafness is noticed", || !backplane.is_healthy()).await;
+    until("it is healthy again", || backplane.is_healthy()).await;
+    let live = publish(&elsewhere, "room:1", 1).await;
+    let is_known = std::cell::Cell::new(false);
+    next(&mut subscriber, |signal| match signal {
+        Signal::Controls(controls) => {
+            is_known.set(is_known.get() || controls.contains(&order));
+            None
+        }
+        Signal::Publication(publication) => publication.position.filter(|position| *position == live),
+        _ => None,
+    })
+    .await;
+    assert!(is_known.get(), "the message came first");
+}

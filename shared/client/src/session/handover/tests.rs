@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tickwire_protocol::{
-    ErrorCode, Position, SubscriptionRequest,
+    Command, DeliveryClass, ErrorCode, Position, SubscriptionRequest,
     codec::{Message, ServerEvent},
 };
 
@@ -40,7 +40,7 @@ fn joining() -> (Bench, i64) {
     let from = bench.now;
     let effects = bench.wait();
     assert_eq!(bench.now - from, Duration::from_millis(1_830));
-    assert!(matches!(effects[..], [Effect::Dial { line: Line::Next, url: 1, .. }]), "{effects:?}");
+    assert!(matches!(&effects[..], [Effect::Dial { line: Line::Next, url, .. }] if &**url == "ws://1"), "{effects:?}");
     assert!(bench.give(Input::Opened(Line::Next)).is_empty());
     let (id, since) = asked_on(Line::Next, &bench.give(next(connected(None))));
     assert_eq!(since, Some(Position::new(1, 4)));
@@ -141,6 +141,52 @@ fn a_channel_that_has_moved_is_heard_on_the_successor_alone() {
     assert!(is_promoted(&bench.give(next(answer(id)))));
 }
 
+/// Values have no positions: what the successor answers may be older than what the old link brought since it was asked.
+#[test]
+fn a_latest_channel_goes_back_in_time_neither_with_the_successor_nor_without_it() {
+    let value = |n: u64| Message { position: None, time_ms: n, key: Some("BTC".into()), ..message(1) };
+    let answer = |line: Line, id: i64, n: u64| {
+        let Input::Event(_, ServerEvent::Subscribed(mut answer)) = subscribed(id, 0, false, vec![value(n)]) else {
+            unreachable!()
+        };
+        answer.class = DeliveryClass::Latest;
+        Input::Event(line, ServerEvent::Subscribed(answer))
+    };
+    let tick = |line: Line, n: u64| Input::Event(line, ServerEvent::Message(Box::new(value(n))));
+    let times = |effects: &[Effect]| -> Vec<u64> {
+        let delivered = effects.iter().filter_map(|effect| match effect {
+            Effect::Deliver { event: SubscriptionEvent::Message(delivery), .. } => Some(delivery.message.time_ms),
+            _ => None,
+        });
+        delivered.collect()
+    };
+    for is_abandoned in [false, true] {
+        let mut bench = Bench::connected();
+        let request = SubscriptionRequest::new(channel());
+        let (id, _) = asked(&bench.give(Input::Subscribe { id: SubscriptionId(1), request }));
+        assert_eq!(times(&bench.give(answer(Line::Current, id, 1))), [1]);
+        bench.give(reconnect(0));
+        bench.wait();
+        bench.give(Input::Opened(Line::Next));
+        assert_eq!(times(&bench.give(tick(Line::Current, 2))), [2], "the old link serves");
+        let (id, _) = asked_on(Line::Next, &bench.give(next(connected(None))));
+        assert_eq!(times(&bench.give(tick(Line::Current, 4))), [] as [u64; 0], "the answer may be older");
+        if is_abandoned {
+            let effects = bench.give(Input::Ended(Line::Next, LinkEnd { code: None, reason: "died".into() }));
+            let id = effects.iter().find_map(|effect| match effect {
+                Effect::Send(Line::Current, requests) => requests.iter().find_map(|request| {
+                    matches!(request.command, Command::Subscribe { .. }).then_some(request.id).flatten()
+                }),
+                _ => None,
+            });
+            assert_eq!(times(&bench.give(answer(Line::Current, id.expect("it is asked for again"), 4))), [4]);
+        } else {
+            assert_eq!(times(&bench.give(answer(Line::Next, id, 3))), [3]);
+            assert_eq!(times(&bench.give(tick(Line::Current, 4))), [4], "what was next is current");
+        }
+    }
+}
+
 #[test]
 fn a_successor_that_fails_leaves_everything_on_the_old_link_and_is_tried_again() {
     for failure in [
@@ -154,7 +200,11 @@ fn a_successor_that_fails_leaves_everything_on_the_old_link_and_is_tried_again()
         bench.give(Input::Opened(Line::Next));
         assert!(drops(&bench.give(failure), Line::Next));
         assert_eq!(offsets(&bench.give(live(5))), [5]);
-        assert!(matches!(bench.wait()[..], [Effect::Dial { line: Line::Next, url: 0, .. }]), "tried again");
+        let effects = bench.wait();
+        assert!(
+            matches!(&effects[..], [Effect::Dial { line: Line::Next, url, .. }] if &**url == "ws://0"),
+            "{effects:?}"
+        );
     }
 }
 
