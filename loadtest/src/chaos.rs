@@ -28,6 +28,7 @@ mod sdk;
 mod translation;
 mod verdict;
 mod watch;
+mod webhook;
 mod wire;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};

@@ -22,6 +22,7 @@ const NO_SOURCES: [&str; 4] = ["target", "node_modules", "dist", ".git"];
 pub(crate) fn build(simulation: &Path, target: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let directory = target.join("mutants");
     let copy = directory.join("sources");
+    fs::create_dir_all(&copy).with_context(|| copy.display().to_string())?;
     for part in SOURCES {
         mirror(&root().join(part), &copy.join(part))?;
     }

@@ -78,6 +78,8 @@ pub(crate) struct Crowd {
     symbols: Vec<ChannelName>,
     latest_acked: Arc<Mutex<HashMap<String, u64>>>,
     alerts: Arc<Mutex<Vec<Alert>>>,
+    /// Users that alerts are sent to.
+    alerted: BTreeSet<String>,
     /// Names of the room's members.
     members: BTreeSet<String>,
     stop_clients: watch::Sender<bool>,
@@ -117,6 +119,7 @@ impl Crowd {
             inboxes: Vec::new(),
             latest_acked: Arc::default(),
             alerts: Arc::default(),
+            alerted: BTreeSet::new(),
             members: BTreeSet::new(),
             stop_clients: watch::channel(false).0,
             stop_publishers: watch::channel(false).0,
@@ -206,6 +209,7 @@ impl Crowd {
         }
         let users = (0..self.inboxes.len()).map(|number| UserId::new(&format!("u{}", size.sdk + number)));
         let users: Vec<UserId> = users.collect::<Result<_, _>>()?;
+        self.alerted = users.iter().map(ToString::to_string).collect();
         if !users.is_empty() {
             let rng = Observer::rng(self.seed, u64::MAX);
             let alerts = Arc::clone(&self.alerts);
@@ -235,6 +239,11 @@ impl Crowd {
             }
         };
         tokio::time::timeout(patience, settled).await.context("not all clients could connect and subscribe")
+    }
+
+    /// Whether alerts are sent to this user.
+    pub(crate) fn owns_inbox(&self, user: &str) -> bool {
+        self.alerted.contains(user)
     }
 
     /// Ends all publishing once the publishes under way have their answers.

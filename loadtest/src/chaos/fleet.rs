@@ -14,6 +14,7 @@ use super::{
     redis::Redis,
     schedule::{Counts, Fault, LinkFault, Service, Topology},
     translation::Translation,
+    webhook::{self, Webhook},
 };
 
 /// What verifies tokens, and signs those of the clients.
@@ -53,6 +54,8 @@ pub(crate) struct Fleet {
     /// Where publishers do.
     pub(crate) emitter_port: u16,
     pub(crate) directory: PathBuf,
+    /// Takes the alerts that nobody acknowledged.
+    pub(crate) webhook: Webhook,
     /// Redis servers killed or paused now, by fault: found when it began, needed when it ends.
     down: Mutex<Vec<(Fault, usize)>>,
 }
@@ -62,7 +65,8 @@ impl Fleet {
     pub(crate) async fn start(topology: Topology, directory: PathBuf) -> anyhow::Result<Self> {
         fs::create_dir_all(&directory).with_context(|| format!("{}", directory.display()))?;
         let redis = Redis::start(topology).await?;
-        let settings = Settings { topology, directory: &directory, redis: &redis };
+        let webhook = Webhook::start().await?;
+        let settings = Settings { topology, directory: &directory, redis: &redis, webhook: webhook.port };
         let mut edges = Vec::new();
         let mut edge_links = Vec::new();
         for number in 0..COUNTS.edges {
@@ -99,6 +103,7 @@ impl Fleet {
             client_port,
             emitter_port,
             directory,
+            webhook,
             down: Mutex::default(),
         };
         fleet.until_ready(PATIENCE).await?;
@@ -217,6 +222,8 @@ struct Settings<'a> {
     topology: Topology,
     directory: &'a PathBuf,
     redis: &'a Redis,
+    /// The port of the escalation's receiver.
+    webhook: u16,
 }
 
 impl Settings<'_> {
@@ -244,7 +251,11 @@ impl Settings<'_> {
                 .environment("TICKWIRE_LIMITS__AUTH_FAILURES_PER_MINUTE", "0")
                 .environment("TICKWIRE_LIMITS__BAN_SECONDS", "0")
         } else {
-            process.environment("TICKWIRE_EMITTER__API_KEYS", API_KEY)
+            process
+                .environment("TICKWIRE_EMITTER__API_KEYS", API_KEY)
+                .environment("TICKWIRE_ESCALATION__URL", format!("http://127.0.0.1:{}/", self.webhook))
+                .environment("TICKWIRE_ESCALATION__SECRET", webhook::SECRET)
+                .environment("TICKWIRE_ESCALATION__BACKOFF_MAX_MS", "2000")
         };
         process.start()?;
         Ok(Node { process: Mutex::new(process), port, redis_links })

@@ -151,6 +151,19 @@ pub(crate) struct Alert {
     pub(crate) epoch: Option<u64>,
 }
 
+/// An alert that the escalation's receiver took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Escalated {
+    /// When it came first.
+    pub(crate) at_ms: u64,
+    /// Until when it should have been acknowledged.
+    pub(crate) deadline_ms: u64,
+    /// How often it came.
+    pub(crate) times: u64,
+    /// Each time its signature was right, and its key was its id.
+    pub(crate) is_genuine: bool,
+}
+
 /// What an inbox brought on one subscribe.
 #[derive(Debug, Clone)]
 pub(crate) struct InboxJoin {
@@ -255,6 +268,10 @@ pub(crate) struct Ledger {
     /// Last acknowledged value of each key.
     pub(crate) latest_acked: HashMap<String, u64>,
     pub(crate) alerts: Vec<Alert>,
+    /// By the alert's number.
+    pub(crate) escalated: HashMap<u64, Escalated>,
+    /// When the receiver was looked at last.
+    pub(crate) escalations_until_ms: u64,
     pub(crate) inboxes: Vec<InboxLog>,
     pub(crate) revoked: Vec<Revoked>,
     pub(crate) intrusion: Intrusion,

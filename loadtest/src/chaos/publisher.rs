@@ -179,12 +179,16 @@ impl Publisher {
     }
 }
 
+/// How long an alert may go unacknowledged before it is escalated.
+pub(crate) const ESCALATE_AFTER: Duration = Duration::from_secs(5);
+
 /// A critical notification.
 pub(crate) fn alert(number: u64) -> anyhow::Result<Notification> {
     Ok(Notification {
         kind: "margin_call".into(),
         priority: Some(Priority::Critical),
         data: Some(payload(number, 0)?),
+        escalate_after_ms: u64::try_from(ESCALATE_AFTER.as_millis()).ok(),
         ..Notification::default()
     })
 }

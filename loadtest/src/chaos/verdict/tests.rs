@@ -6,8 +6,8 @@ use tickwire_protocol::Position;
 
 use super::*;
 use crate::chaos::ledger::{
-    Ack, Alert, ChannelLedger, Drained, InboxJoin, InboxLog, Intrusion, LatestLog, Overtake, PresenceCheck, ReaderLog,
-    Revoked, Sight, Stuck,
+    Ack, Alert, ChannelLedger, Drained, Escalated, InboxJoin, InboxLog, Intrusion, LatestLog, Overtake, PresenceCheck,
+    ReaderLog, Revoked, Sight, Stuck,
 };
 
 fn position(offset: u64) -> Position {
@@ -54,6 +54,8 @@ fn honest() -> Ledger {
         latest: vec![latest],
         latest_acked: HashMap::from([("price".into(), 9)]),
         alerts: vec![Alert { user: 0, number: 1, accepted_ms: 100, epoch: Some(1) }],
+        escalated: HashMap::new(),
+        escalations_until_ms: 1_000,
         inboxes: vec![inbox],
         revoked: vec![Revoked { user: "eve".into(), ..Revoked::default() }],
         intrusion: Intrusion { refused: 5, admitted: 0 },
@@ -170,6 +172,40 @@ fn g4_allows_what_redis_lost_with_its_primary_and_nothing_older() {
     // The primary was replaced three seconds after it took the alert; the alert was long there when it was replaced.
     breaks(&[], |ledger| lose(ledger, 103_000));
     breaks(&["G4"], |ledger| lose(ledger, 200_000));
+}
+
+#[test]
+fn g4_breaks_on_an_escalation_that_is_missing_too_early_forged_or_unnecessary() {
+    let escalated = Escalated { at_ms: 5_300, deadline_ms: 5_100, times: 1, is_genuine: true };
+    let unacknowledged = |ledger: &mut Ledger| {
+        ledger.inboxes[0].acks_sent.clear();
+        ledger.inboxes[0].acks_confirmed.clear();
+        ledger.inboxes[0].joins.truncate(1);
+        ledger.escalations_until_ms = 200_000;
+        ledger.escalated.insert(1, escalated);
+    };
+    breaks(&[], unacknowledged);
+    breaks(&["G4"], |ledger| {
+        unacknowledged(ledger);
+        ledger.escalated.clear();
+    });
+    breaks(&[], |ledger| {
+        unacknowledged(ledger);
+        ledger.escalated.clear();
+        ledger.escalations_until_ms = 6_000;
+    });
+    breaks(&["G4"], |ledger| {
+        unacknowledged(ledger);
+        ledger.escalated.insert(1, Escalated { at_ms: 5_000, ..escalated });
+    });
+    breaks(&["G4"], |ledger| {
+        unacknowledged(ledger);
+        ledger.escalated.insert(1, Escalated { is_genuine: false, ..escalated });
+    });
+    breaks(&["G4"], |ledger| {
+        ledger.escalated.insert(1, escalated);
+        ledger.redis_faults = 0;
+    });
 }
 
 #[test]
