@@ -210,7 +210,8 @@ export class Tickwire {
   #join(shared: Shared, wide: Wanted, user: Subscription<never>, since: Position | undefined): void {
     const { channel } = user;
     shared.users.add(user);
-    if (!isSame(wide, shared.wanted)) {
+    // A view begins with a snapshot, which only a new subscription brings.
+    if (!isSame(wide, shared.wanted) || wide.params) {
       shared.wanted = wide;
       return this.#do((now) => this.#session.channels.change(now, channel, wide, this.#session.isReady));
     }

@@ -1,3 +1,4 @@
+import type { BookUpdate } from "./book.js";
 import type { EventOf } from "./wire.gen.js";
 
 /**
@@ -13,4 +14,8 @@ import type { EventOf } from "./wire.gen.js";
 export interface ChannelTypes {}
 
 /** What messages of a channel of this name carry; `unknown` where nothing says it. */
-export type DataOf<C extends string> = C extends keyof ChannelTypes ? ChannelTypes[C] : EventOf<C>;
+export type DataOf<C extends string> = C extends keyof ChannelTypes
+  ? ChannelTypes[C]
+  : C extends `book:${string}`
+    ? BookUpdate
+    : EventOf<C>;

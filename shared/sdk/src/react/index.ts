@@ -1,8 +1,9 @@
 /**
- * React hooks (18 and 19) over a {@link Tickwire} client: safe under StrictMode and on a server.
+ * React hooks (18 and 19) over a `Tickwire` client: safe under StrictMode and on a server.
  *
  * @packageDocumentation
  */
+export { type OrderBookOptions, type OrderBookState, useOrderBook } from "./book.js";
 export { type ChannelOptions, type ChannelState, useChannel, useLatest } from "./channel.js";
 export type { InboxState, Notification } from "./inbox.js";
 export { type MarketState, useRealTimeMarketData } from "./market.js";

@@ -4,6 +4,7 @@ import {
   useChannel,
   useLatest,
   useNotificationPreferences,
+  useOrderBook,
   usePresence,
   useRealTimeMarketData,
   useRealTimeNotifications,
@@ -224,6 +225,43 @@ describe("hooks", () => {
     });
     expect(edge.socket.of("ack").at(-1)).toMatchObject({ positions: ["1-1"] });
     expect(page.textContent).toBe("0: a");
+  });
+
+  test("a book shows levels only while it can be believed", async () => {
+    const Book = () => {
+      const { bids, asks, state } = useOrderBook("binance:BTC/USDT", { depth: 2 });
+      return `${state} ${bids.map(String).join(" ")} | ${asks.map(String).join(" ")}`;
+    };
+    await show(<Book />);
+    expect(edge.socket.of("subscribe")[0]?.channels).toMatchObject([
+      { channel: "book:binance:BTC/USDT", params: { depth: 5 } },
+    ]);
+    const book = (data: object) =>
+      message("book:binance:BTC/USDT", undefined, { type: "book", kind: "delta", state: "live", ...data });
+    await say(book({ bids: [["9", "1"]] }));
+    expect(page.textContent, "a delta before the snapshot").toBe("loading  | ");
+    await say(
+      book({
+        kind: "snapshot",
+        bids: [
+          ["9.50", "1"],
+          ["10", "2"],
+          ["8", "1"],
+        ],
+        asks: [["11", "1"]],
+      }),
+      book({ bids: [["9.5", "0"]] }),
+    );
+    expect(page.textContent).toBe("live 10,2 8,1 | 11,1");
+    await say(book({ kind: "state", state: "suspect", reason: "gap" }));
+    expect(page.textContent).toBe("suspect  | ");
+    await say(book({ kind: "snapshot", bids: [["1", "1"]] }));
+    expect(page.textContent).toBe("live 1,1 | ");
+    await act(async () => {
+      edge.socket.end(1006);
+      await pass(300);
+    });
+    expect(page.textContent).toBe("offline  | ");
   });
 
   test("presence is a list that joins and leaves change", async () => {

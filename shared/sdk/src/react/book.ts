@@ -1,0 +1,81 @@
+import { type BookLevel, type BookUpdate, OrderBook, type SubscribeOptions, type Tickwire, viewDepth } from "../index.js";
+import { sharedOf, useTickwire } from "./provider.js";
+import { createStore, type Store } from "./store.js";
+import { SILENT, useStore, whole } from "./use-store.js";
+
+/** A book as a component sees it. */
+export interface OrderBookState {
+  /** Highest first; empty while the book is not live. */
+  readonly bids: readonly BookLevel[];
+  /** Lowest first; empty while the book is not live. */
+  readonly asks: readonly BookLevel[];
+  /** Only then may the levels be shown as what the venue has. */
+  readonly isLive: boolean;
+  /** `loading`, `live`, `suspect`, `offline`, or what else the feed says. */
+  readonly state: string;
+  /** Why it is not live, where that is known. */
+  readonly reason: string | undefined;
+  /** The newest message without its meaning for the levels: times, sequence, whether it is replayed. */
+  readonly newest: BookUpdate | undefined;
+}
+
+/** Of {@link useOrderBook}. */
+export interface OrderBookOptions {
+  /** Levels a side. Default 10; more than 100 takes the whole book. */
+  depth?: number;
+  /** The venue, where `symbol` does not name it as in `binance:BTC/USDT`. */
+  exchange?: string;
+}
+
+const LOADING: OrderBookState = { bids: [], asks: [], isLive: false, state: "loading", reason: undefined, newest: undefined };
+
+function bookStore(client: Tickwire, channel: string, depth: number, forget: () => void): Store<OrderBookState> {
+  const start = (changed: () => void) => {
+    const book = new OrderBook();
+    const view = viewDepth(depth);
+    const options: SubscribeOptions = view === undefined ? {} : { params: { depth: view } };
+    const subscription = client.subscribe<string, BookUpdate>(channel, options);
+    const lose = () => {
+      book.lose();
+      changed();
+    };
+    subscription.on("message", ({ data }) => {
+      book.apply(data);
+      changed();
+    });
+    subscription.on("subscribed", ({ recovered }) => {
+      if (!recovered) lose();
+    });
+    subscription.on("gap", lose);
+    subscription.on("dropped", lose);
+    // While nothing comes nobody says that it is old.
+    subscription.on("status", lose);
+    const read = (): OrderBookState => {
+      const { isLive, newest } = book;
+      const told = isLive ? "live" : newest && newest.state !== "live" ? newest.state : "loading";
+      const state = subscription.status === "live" || !newest ? told : "offline";
+      return {
+        bids: book.bids(depth),
+        asks: book.asks(depth),
+        isLive,
+        state,
+        reason: subscription.error?.code ?? newest?.reason,
+        newest,
+      };
+    };
+    return { read, stop: () => subscription.unsubscribe() };
+  };
+  return createStore(LOADING, start, forget);
+}
+
+/** The best levels of an order book, and whether they can be believed. */
+export function useOrderBook(
+  symbol: string | null | undefined,
+  { depth = 10, exchange }: OrderBookOptions = {},
+): OrderBookState {
+  const client = useTickwire();
+  const channel = `book:${exchange === undefined ? "" : `${exchange}:`}${symbol}`;
+  const make = (forget: () => void) => bookStore(client, channel, depth, forget);
+  const store = symbol ? sharedOf(client, `${channel} ${depth}`, make) : (SILENT as unknown as Store<never>);
+  return useStore(store as Store<OrderBookState>, LOADING, whole);
+}

@@ -1,0 +1,90 @@
+// @vitest-environment jsdom
+import { Tickwire, type TickwireOptions } from "@tickwire/client";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { FakeEdge, pass } from "../fake-edge.js";
+
+let edge: FakeEdge;
+let client: Tickwire;
+
+function start(options: Partial<TickwireOptions> = {}): void {
+  client = new Tickwire({ url: "ws://a/ws", token: "t", WebSocket: edge.WebSocket, random: () => 0.99, ...options });
+  client.connect();
+}
+
+function show(state: "visible" | "hidden"): void {
+  vi.spyOn(document, "visibilityState", "get").mockReturnValue(state);
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  edge = new FakeEdge();
+  edge.serve();
+});
+
+afterEach(async () => {
+  client.destroy();
+  vi.restoreAllMocks();
+  await pass(5);
+  expect(vi.getTimerCount()).toBe(0);
+  vi.useRealTimers();
+});
+
+/** A client that waits some seconds for its next attempt. */
+async function waiting(): Promise<void> {
+  start();
+  await pass(10);
+  edge.opening = (socket) => void setTimeout(() => socket.end(1006));
+  edge.socket.end(1006);
+  await pass(2_100);
+  expect(client.state.retryInMs).toBeGreaterThan(1_000);
+  edge.serve();
+}
+
+test.each([
+  ["online", () => window.dispatchEvent(new Event("online"))],
+  ["pageshow", () => window.dispatchEvent(new Event("pageshow"))],
+  ["resume", () => document.dispatchEvent(new Event("resume"))],
+  ["visibilitychange", () => show("visible")],
+])("%s wakes a waiting client within 250 ms", async (_, happen) => {
+  await waiting();
+  happen();
+  await pass(252);
+  expect(client.state.status).toBe("connected");
+});
+
+test("a hidden page does not ask, and asks as soon as it is seen", async () => {
+  start();
+  await pass(10);
+  show("hidden");
+  await pass(40_000);
+  expect(edge.socket.of("ping")).toHaveLength(0);
+  show("visible");
+  expect(edge.socket.of("ping")).toHaveLength(1);
+  edge.answer = () => {};
+  await pass(5);
+  show("visible");
+  await pass(3_100);
+  expect(client.state.status).toBe("reconnecting");
+});
+
+test("a change of the network asks, and leaves a link that answers alone", async () => {
+  start();
+  await pass(10);
+  window.dispatchEvent(new Event("offline"));
+  await pass(5_000);
+  expect(edge.socket.of("ping")).toHaveLength(1);
+  expect(client.state.status).toBe("connected");
+});
+
+test("no listener is left after destroy", async () => {
+  const added = vi.spyOn(window, "addEventListener");
+  const addedToDocument = vi.spyOn(document, "addEventListener");
+  start();
+  await pass(10);
+  client.destroy();
+  for (const [, , options] of [...added.mock.calls, ...addedToDocument.mock.calls]) {
+    expect((options as AddEventListenerOptions).signal?.aborted).toBe(true);
+  }
+  expect(added.mock.calls.length).toBeGreaterThan(0);
+});
