@@ -8,10 +8,10 @@ use crate::shell::{cargo, output, run, run_with, works};
 const NEXTEST: &str = "0.9.151";
 
 /// A program that tests start, and the Debian package that brings it.
-struct Needed {
-    program: &'static str,
-    version: &'static [&'static str],
-    package: &'static str,
+pub(crate) struct Needed {
+    pub(crate) program: &'static str,
+    pub(crate) version: &'static [&'static str],
+    pub(crate) package: &'static str,
 }
 
 const NEEDED: &[Needed] = &[
@@ -39,8 +39,13 @@ pub(crate) fn prepare() -> anyhow::Result<()> {
 
 /// Installs the programs that tests and chaos runs start.
 pub(crate) fn packages() -> anyhow::Result<()> {
+    install(NEEDED)
+}
+
+/// Installs what of `needed` is missing.
+pub(crate) fn install(needed: &[Needed]) -> anyhow::Result<()> {
     let missing: Vec<&str> =
-        NEEDED.iter().filter(|needed| !works(needed.program, needed.version)).map(|needed| needed.package).collect();
+        needed.iter().filter(|needed| !works(needed.program, needed.version)).map(|needed| needed.package).collect();
     if missing.is_empty() {
         return Ok(());
     }

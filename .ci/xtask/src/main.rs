@@ -3,6 +3,7 @@
 
 mod bench;
 mod chaos;
+mod deploy;
 mod machine;
 mod mutants;
 mod shell;
@@ -49,6 +50,14 @@ enum Task {
     },
     /// Make the TypeScript types of `shared/sdk` from the vectors of `shared/protocol`.
     Codegen,
+    /// Check all that deploys the product, and try it in a container engine of its own (needs root).
+    TestDeploy {
+        /// Renew what is generated (the chart's README, the list of metrics) instead of comparing it.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Write `.env` with fresh secrets for `docker compose`.
+    Env,
     /// Check the shape of the house: dependency direction, file sizes, licences, top level.
     Tidy,
     /// Measure the table of goals on this machine, beside a raw loop: Redis, two edges and an emitter in release builds.
@@ -82,6 +91,8 @@ fn main() -> anyhow::Result<()> {
             chaos::chaos(if debug { chaos::Build::Debug } else { chaos::Build::Release }, &args)
         }
         Task::Codegen => web::codegen(),
+        Task::TestDeploy { write } => deploy::test(write),
+        Task::Env => deploy::write_environment(),
         Task::Tidy => tidy::tidy(),
         Task::Bench { args } => bench::bench(&args),
         Task::Sim { mutants: true, only, .. } => sim::mutants(only.as_deref()),

@@ -30,15 +30,16 @@ pub(crate) fn run_in(directory: &Path, program: &str, args: &[&str]) -> anyhow::
 }
 
 fn run_at(directory: &Path, program: &str, args: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
-    let line = format!("{program} {}", args.join(" "));
+    run_command(Command::new(program).args(args).envs(environment.iter().copied()).current_dir(directory))
+}
+
+/// [`run`] for a command that is put together already.
+pub(crate) fn run_command(command: &mut Command) -> anyhow::Result<()> {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let line = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
     eprintln!("\n▶ {line}");
     let begun = Instant::now();
-    let status = Command::new(program)
-        .args(args)
-        .envs(environment.iter().copied())
-        .current_dir(directory)
-        .status()
-        .with_context(|| format!("{program} could not be started"))?;
+    let status = command.status().with_context(|| format!("`{line}` could not be started"))?;
     if !status.success() {
         bail!("`{line}` failed: {status}");
     }

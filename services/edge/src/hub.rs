@@ -94,6 +94,8 @@ pub(crate) struct Shard {
     pub(crate) coarse_ms: Cell<u32>,
     /// Bytes written that the metric has not been told of.
     pub(crate) bytes_out: Cell<u64>,
+    /// Since when the oldest message waits for the next round of writes.
+    pub(crate) waiting_since: Cell<Option<Instant>>,
     /// The loop will write what is dirty in a moment.
     pub(crate) rests: Cell<bool>,
     /// Longest time the loop worked without a pause since the last report, microseconds.
@@ -217,6 +219,7 @@ impl Shard {
             work_max,
             coarse_ms: Cell::new(0),
             bytes_out: Cell::new(0),
+            waiting_since: Cell::new(None),
             rests: Cell::new(false),
             pause_us_max: Cell::new(0),
         })
@@ -294,7 +297,7 @@ impl Shard {
         let key = hub.connections.insert(Box::new(connection));
         drop(hub);
         let id = ConnectionId { key: u32::try_from(key).unwrap_or(u32::MAX), serial };
-        let labels = TransportLabels { transport };
+        let labels = TransportLabels::new(transport, dialect);
         self.node.metrics.connections.get_or_create(&labels).inc();
         self.node.metrics.connections_opened.get_or_create(&labels).inc();
         self.node.changed.notify_one();
@@ -317,7 +320,8 @@ impl Shard {
             self.forget(&mut hub, user.as_ref(), subscription);
         }
         drop(hub);
-        self.node.metrics.connections.get_or_create(&TransportLabels { transport: connection.transport }).dec();
+        let labels = TransportLabels::new(connection.transport, connection.state.decided());
+        self.node.metrics.connections.get_or_create(&labels).dec();
         self.node.changed.notify_one();
         self.work.notify_one();
     }

@@ -12,7 +12,7 @@ use tickwire_edge::{
     config::{EdgeConfig, LimitsConfig},
 };
 use tickwire_protocol::namespace::Policy;
-use tickwire_telemetry::{TelemetryConfig, config, fail, fail_init, shutdown};
+use tickwire_telemetry::{TelemetryConfig, config, fail, fail_init, probe, shutdown};
 
 /// Many small, short-lived buffers on several threads: after a storm of connections mimalloc keeps the least (measured).
 #[global_allocator]
@@ -32,6 +32,9 @@ struct Arguments {
     /// This node's name, unique in the cluster.
     #[arg(long)]
     node: Option<String>,
+    /// Instead of serving, ask the edge that listens here whether it is ready; the exit status tells. Speaks no TLS.
+    #[arg(long)]
+    probe: bool,
 }
 
 /// The sections that an edge reads.
@@ -47,10 +50,15 @@ struct Settings {
 }
 
 fn main() -> ExitCode {
-    let settings = match settings(Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let is_probe = arguments.probe;
+    let settings = match settings(arguments) {
         Ok(settings) => settings,
         Err(error) => return fail(&format!("{error:#}")),
     };
+    if is_probe {
+        return probe(settings.edge.listen);
+    }
     let _guard = match tickwire_telemetry::init(&settings.telemetry, "tickwire-edge") {
         Ok(guard) => guard,
         Err(error) => return fail_init(&error),

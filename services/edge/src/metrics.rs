@@ -5,14 +5,18 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
+use tickwire_protocol::{CloseCode, dialect::Dialect};
+use tickwire_telemetry::metrics::Latency;
 
 /// All of them. One per node, shared by its shards.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// Open connections.
     pub connections: Family<TransportLabels, Gauge>,
-    /// Connections ever opened.
+    /// Connections ever opened; the dialect as far as the upgrade told it.
     pub connections_opened: Family<TransportLabels, Counter>,
+    /// From an accepted socket to a WebSocket.
+    pub connect: Latency,
     /// Upgrades and requests refused.
     pub refusals: Family<ReasonLabels, Counter>,
     /// TLS handshakes that failed or ran out of time.
@@ -55,10 +59,18 @@ pub struct Metrics {
     pub conflated: Counter,
     /// Connections closed with 4430.
     pub slow_closes: Counter,
+    /// Where the time of publications went, each shard counted.
+    pub delivery: DeliveryTimes,
     /// Subscriptions that gave a position, by result.
     pub recoveries: Family<ReasonLabels, Counter>,
+    /// From such a subscription's request to its reply.
+    pub recovery: Latency,
     /// Holes seen in a channel's stream.
     pub gaps: Counter,
+    /// Holes that the store filled.
+    pub gaps_filled: Counter,
+    /// Critical messages acknowledged by clients of this node.
+    pub acknowledged: Counter,
     /// History reads that failed and are tried again.
     pub repair_failures: Counter,
     /// Channels that began a new epoch under a subscription.
@@ -96,6 +108,51 @@ pub struct Metrics {
 pub struct TransportLabels {
     /// How the client is attached.
     pub transport: Transport,
+    /// What it speaks.
+    pub dialect: &'static str,
+}
+
+impl TransportLabels {
+    /// Of a connection; without a dialect its first frame decides.
+    pub const fn new(transport: Transport, dialect: Option<Dialect>) -> Self {
+        let dialect = match dialect {
+            None => "undecided",
+            Some(Dialect::Json) => "json",
+            Some(Dialect::MsgPack) => "msgpack",
+            Some(Dialect::Upper) => "upper",
+            Some(Dialect::Grekko) => "grekko",
+        };
+        Self { transport, dialect }
+    }
+}
+
+/// The stages of a delivery.
+#[derive(Debug, Default)]
+pub struct DeliveryTimes {
+    /// From the emitter's acceptance to the store, by their clocks.
+    pub backplane: Latency,
+    /// From the store to a shard, by their clocks.
+    pub edge: Latency,
+    /// From a shard to the end of the round of writes that took it to sockets; the oldest of each round.
+    pub socket: Latency,
+    /// From the emitter's acceptance to a shard, by their clocks.
+    pub total: Latency,
+}
+
+/// Labels of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
+impl DeliveryTimes {
+    fn register(registry: &mut Registry) -> Self {
+        let family = Family::<StageLabels, Latency>::new_with_constructor(Latency::default);
+        let help = "Where the time of publications went: emitter to backplane, backplane to edge, edge to sockets, and emitter to edge";
+        registry.register_with_unit("delivery", help, Unit::Seconds, family.clone());
+        let of = |stage| family.get_or_create(&StageLabels { stage }).clone();
+        Self { backplane: of("backplane"), edge: of("edge"), socket: of("socket"), total: of("total") }
+    }
 }
 
 /// How a client is attached.
@@ -136,11 +193,31 @@ pub const fn reason(reason: &'static str) -> ReasonLabels {
 }
 
 impl Metrics {
+    /// The first frame said what a connection speaks.
+    pub(crate) fn decided(&self, transport: Transport, dialect: Dialect) {
+        self.connections.get_or_create(&TransportLabels::new(transport, None)).dec();
+        self.connections.get_or_create(&TransportLabels::new(transport, Some(dialect))).inc();
+    }
+
     /// Creates them and registers each under `tickwire_edge_…`.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
         let edge = registry.sub_registry_with_prefix("tickwire_edge");
+        let metrics = Self { delivery: DeliveryTimes::register(edge), ..Self::default() };
         edge.register("connections", "Open connections", metrics.connections.clone());
+        edge.register_with_unit(
+            "connect",
+            "From an accepted socket to a WebSocket, by clients that arrived",
+            Unit::Seconds,
+            metrics.connect.clone(),
+        );
+        edge.register_with_unit(
+            "recovery",
+            "From a subscription with a position to its reply",
+            Unit::Seconds,
+            metrics.recovery.clone(),
+        );
+        edge.register("gaps_filled", "Holes that the store filled", metrics.gaps_filled.clone());
+        edge.register("acknowledged", "Critical messages acknowledged by clients", metrics.acknowledged.clone());
         edge.register("connections_opened", "Connections opened", metrics.connections_opened.clone());
         edge.register("refusals", "Upgrades and requests refused", metrics.refusals.clone());
         edge.register("tls_failures", "TLS handshakes that failed or timed out", metrics.tls_failures.clone());
@@ -209,6 +286,30 @@ impl Metrics {
             "Longest time a shard worked without a pause in the last second, microseconds",
             metrics.loop_pause_us_max.clone(),
         );
+        metrics.begin();
         metrics
+    }
+
+    /// Shows series that alerts and dashboards count on from the start: an increase from nothing is none.
+    fn begin(&self) {
+        for (family, reasons) in [
+            (&self.refusals, &["draining", "origin"][..]),
+            (&self.recoveries, &["recovered", "history_gone", "failed"]),
+            (&self.backplane_failures, &["subscribe", "presence", "delivered", "command"]),
+            (&self.auth_failures, &["revoked", "unauthenticated", "token_expired"]),
+            (&self.offences, &["bad_token", "forbidden_channel", "flood"]),
+            (&self.rate_limited, &["commands"]),
+        ] {
+            for name in reasons {
+                family.get_or_create(&reason(name)).inc_by(0);
+            }
+        }
+        for transport in [Transport::WebSocket, Transport::Sse, Transport::Poll] {
+            let labels = TransportLabels::new(transport, Some(Dialect::Json));
+            self.connections.get_or_create(&labels).inc_by(0);
+            self.connections_opened.get_or_create(&labels).inc_by(0);
+        }
+        self.closes.get_or_create(&CloseLabels { code: u32::from(CloseCode::TooSlow.as_u16()) }).inc_by(0);
+        self.dropped.get_or_create(&ClassLabels { class: "volatile" }).inc_by(0);
     }
 }

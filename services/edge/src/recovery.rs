@@ -269,6 +269,7 @@ impl Shard {
         if join.since.is_some() {
             let result = if recovered { "recovered" } else { "history_gone" };
             self.node.metrics.recoveries.get_or_create(&reason(result)).inc();
+            self.node.metrics.recovery.observe(join.begun.elapsed());
         }
         let Some(connection) = hub.connection(join.connection) else { return };
         let is_pull = matches!(connection.sink, crate::connection::Sink::Pull);

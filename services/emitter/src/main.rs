@@ -9,7 +9,7 @@ use tickwire_auth::AuthConfig;
 use tickwire_backplane::redis::{RedisBackplane, RedisConfig};
 use tickwire_emitter::{Config, EmitterConfig, EscalationConfig};
 use tickwire_protocol::namespace::Policy;
-use tickwire_telemetry::{TelemetryConfig, config, fail, fail_init, shutdown};
+use tickwire_telemetry::{TelemetryConfig, config, fail, fail_init, probe, shutdown};
 use tokio::net::TcpListener;
 
 /// The sections that an emitter reads.
@@ -27,6 +27,9 @@ struct Options {
     /// Where Redis is: redis://, rediss://, redis+sentinel:// or redis+cluster://.
     #[arg(long)]
     redis: Option<String>,
+    /// Instead of serving, ask the emitter that listens here whether it is ready; the exit status tells.
+    #[arg(long)]
+    probe: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -48,6 +51,9 @@ fn main() -> ExitCode {
     };
     let Settings { auth, mut emitter, escalation, namespaces, telemetry, mut backplane } = settings;
     emitter.listen = options.listen.unwrap_or(emitter.listen);
+    if options.probe {
+        return probe(emitter.listen);
+    }
     backplane.url = options.redis.unwrap_or(backplane.url);
     let config = Config { auth, emitter, escalation, namespaces, telemetry };
     if let Err(error) = tickwire_emitter::check(&config) {

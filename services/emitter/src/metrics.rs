@@ -150,6 +150,18 @@ impl Metrics {
             "Revocations given up at their bound; above zero a revoked service token may be in use",
             metrics.revocations_evicted.clone(),
         );
+        // Shown from the start: an increase from nothing is none.
+        for class in ["reliable", "latest", "volatile", "inbox"] {
+            metrics.published.get_or_create(&ClassLabels { class }).inc_by(0);
+        }
+        for presentation in ["shown", "silent", "dropped"] {
+            metrics.notifications.get_or_create(&PresentationLabels { presentation }).inc_by(0);
+        }
+        metrics.refusals.get_or_create(&CodeLabels { code: "unavailable" }).inc_by(0);
+        metrics.auth_failures.get_or_create(&CodeLabels { code: "unauthenticated" }).inc_by(0);
+        let publish = || "/v1/publish".to_owned();
+        drop(metrics.request_seconds.get_or_create(&RouteLabels { route: publish() }));
+        metrics.requests.get_or_create(&RequestLabels { route: publish(), status: 200 }).inc_by(0);
         metrics
     }
 }

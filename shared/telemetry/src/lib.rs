@@ -8,8 +8,10 @@
 
 pub mod config;
 pub mod health;
+mod level;
 mod logs;
 pub mod metrics;
+mod probe;
 pub mod shutdown;
 pub mod trace;
 
@@ -17,6 +19,7 @@ use std::{fmt::Display, io::Write, process::ExitCode};
 
 pub use config::ConfigError;
 pub use logs::{Guard, InitError, LogFormat, TelemetryConfig, init};
+pub use probe::probe;
 
 /// Exit code of a service whose configuration cannot be used (`EX_USAGE` of sysexits).
 pub const EXIT_CONFIG: u8 = 64;

@@ -1,6 +1,6 @@
 //! Logs to stderr, traces by OTLP.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, path::PathBuf};
 
 use opentelemetry::{KeyValue, trace::TracerProvider};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
@@ -9,7 +9,9 @@ use opentelemetry_sdk::{
     trace::{Sampler, SdkTracer, SdkTracerProvider},
 };
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, reload, util::SubscriberInitExt};
+
+use crate::level::Watch;
 
 /// The section `[telemetry]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,6 +21,9 @@ pub struct TelemetryConfig {
     pub log_format: LogFormat,
     /// What is logged, as `tracing` filters: `info`, `warn,tickwire_edge=debug`.
     pub log_filter: String,
+    /// A file whose text is the filter instead, read again within a second when it changes; while it is empty or absent,
+    /// `log_filter` holds.
+    pub log_filter_file: Option<PathBuf>,
     /// OTLP gRPC endpoint for traces, such as `http://collector:4317`. None sends none.
     pub otlp_endpoint: Option<String>,
     /// Share of traces begun here that are kept, 0 to 1. A trace begun elsewhere is kept if its sender kept it.
@@ -32,6 +37,7 @@ impl Default for TelemetryConfig {
         Self {
             log_format: LogFormat::Text,
             log_filter: "info".to_owned(),
+            log_filter_file: None,
             otlp_endpoint: None,
             sample_ratio: 0.01,
             instance: None,
@@ -64,6 +70,9 @@ pub enum InitError {
     /// The runtime that sends traces cannot be started.
     #[error("the thread that sends traces cannot be started")]
     Runtime(#[source] std::io::Error),
+    /// The thread that looks at `log_filter_file` cannot be started.
+    #[error("the thread that looks at telemetry.log_filter_file cannot be started")]
+    Thread(#[source] std::io::Error),
     /// Logging was set up before in this process.
     #[error("logging is set up already")]
     Twice(#[source] tracing_subscriber::util::TryInitError),
@@ -81,6 +90,7 @@ impl InitError {
 #[derive(Debug)]
 pub struct Guard {
     _export: Option<Export>,
+    _watch: Option<Watch>,
 }
 
 /// Sets up logging and, with an endpoint, traces for the whole process. Nothing is contacted before the first trace.
@@ -93,8 +103,11 @@ pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Guard, In
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry().with(traces).with(lines).with(filter).try_init().map_err(InitError::Twice)?;
-    Ok(Guard { _export: export })
+    let (filter, handle) = reload::Layer::new(filter);
+    // The filter stands next to the registry: a handle to it names the layers below.
+    tracing_subscriber::registry().with(filter).with(traces).with(lines).try_init().map_err(InitError::Twice)?;
+    let watch = config.log_filter_file.clone().map(|path| Watch::start(path, config.log_filter.clone(), handle));
+    Ok(Guard { _export: export, _watch: watch.transpose().map_err(InitError::Thread)? })
 }
 
 /// The export of traces. It has a runtime of its own: the services' runtimes are one thread each and must not carry

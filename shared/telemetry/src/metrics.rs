@@ -1,7 +1,10 @@
 //! The metrics registry and its text form.
 
+mod latency;
+
 use prometheus_client::{encoding::text::encode, metrics::info::Info};
 
+pub use latency::Latency;
 pub use prometheus_client::registry::Registry;
 
 /// `Content-Type` of what [`render`] gives.

@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
     rc::Rc,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{header::ORIGIN, request::Parts};
@@ -30,6 +30,8 @@ const DRAIN_RETRY: Duration = Duration::from_secs(1);
 pub(crate) struct Visitor<'s> {
     pub(crate) shard: &'s Rc<Shard>,
     pub(crate) deadline: Deadline,
+    /// When its socket was accepted.
+    pub(crate) begun: Instant,
     peer: IpAddr,
     /// Its place, taken when the socket was accepted; behind a proxy it is taken with the request, which names the client.
     slot: Cell<Option<Result<Slot, Refusal>>>,
@@ -71,6 +73,7 @@ impl<'s> Visitor<'s> {
         let slot = (!proxied).then(|| node.limits.admit(peer));
         Self {
             shard,
+            begun: Instant::now(),
             deadline: Deadline::new(node.config.edge.handshake_timeout()),
             peer,
             slot: Cell::new(slot),

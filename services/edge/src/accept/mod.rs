@@ -103,6 +103,7 @@ async fn converse<S: Transport>(visitor: &Visitor<'_>, stream: S) {
             let (socket, more) = stream.into_socket();
             let early = if more.is_empty() { early } else { [early, more].concat().into() };
             shard.attach_socket(socket, &early, *handshake);
+            shard.node.metrics.connect.observe(visitor.begun.elapsed());
         }
         Some(Outcome::Farewell(dialect, refusal)) => {
             drop(timeout(FAREWELL, farewell(stream, dialect, &refusal)).await);

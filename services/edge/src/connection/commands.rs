@@ -327,6 +327,9 @@ impl Shard {
             Ask::Ack { channel, device, positions } => {
                 let position = positions.iter().max().copied().unwrap_or(Position::new(0, 0));
                 let answer = backplane.acknowledge(&channel, device.as_ref(), &positions).await;
+                if answer.is_ok() {
+                    self.node.metrics.acknowledged.inc_by(positions.len() as u64);
+                }
                 let answer = answer.map(|()| Event::Acked { id: request, channel: channel.clone(), position });
                 (Some(channel), answer)
             }

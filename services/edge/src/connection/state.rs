@@ -160,6 +160,11 @@ impl State {
         self.dialect.unwrap_or(Dialect::Json)
     }
 
+    /// What it speaks, once that is known.
+    pub(crate) fn decided(&self) -> Option<Dialect> {
+        self.dialect
+    }
+
     /// Takes a frame apart.
     pub(crate) fn on_frame(&mut self, now: Instant, frame: &[u8], limits: &LimitsConfig) -> Decoded {
         let dialect = *self.dialect.get_or_insert_with(|| Dialect::detect(frame));

@@ -142,15 +142,21 @@ impl Shard {
         connection.heard_ms = self.node.clock_ms();
         let now = Instant::now();
         let mut inputs = SmallVec::<[Input; 2]>::new();
-        let Connection { sink: Sink::Socket { reader, .. }, state, deflates, .. } = connection else { return };
+        let Connection { sink: Sink::Socket { reader, .. }, state, deflates, transport, .. } = connection else {
+            return;
+        };
         let mut inflater = self.inflater.borrow_mut();
         let inflater = deflates.then_some(&mut *inflater);
+        let was_decided = state.decided().is_some();
         let read = reader.read(bytes, &limits.frames(), inflater, |incoming| match incoming {
             Incoming::Message { payload, .. } => inputs.push(Input::Frame(state.on_frame(now, payload, limits))),
             Incoming::Ping(payload) => inputs.push(Input::Ping(outgoing::pong(payload))),
             Incoming::Pong => {}
             Incoming::Close { code, .. } => inputs.push(Input::Closed(code)),
         });
+        if !was_decided && let Some(dialect) = state.decided() {
+            self.node.metrics.decided(*transport, dialect);
+        }
         for input in inputs {
             match input {
                 Input::Frame(decoded) => self.take_frame(hub, id, decoded, now),

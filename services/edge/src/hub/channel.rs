@@ -1,6 +1,6 @@
 //! A channel on a shard: its stream, its subscribers, and who waits to become one.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Instant};
 
 use tickwire_protocol::{ChannelName, DeviceId, Position, namespace::Policy};
 
@@ -26,6 +26,8 @@ pub(crate) struct Join {
     /// Whose read cursor counts.
     pub(crate) device: Option<DeviceId>,
     pub(crate) freshness: Freshness,
+    /// When it was asked for.
+    pub(crate) begun: Instant,
 }
 
 /// Whether a `latest` stream is known to be as new as anything that a newcomer may have seen elsewhere.

@@ -104,8 +104,22 @@ impl Shard {
         }
     }
 
+    /// Where a publication's time went until now.
+    fn note_times(&self, publication: &Publication) {
+        let (times, now) = (&self.node.metrics.delivery, now_ms());
+        times.total.observe_between_ms(publication.time_ms, now);
+        if let Some(stored_ms) = publication.stored_ms {
+            times.backplane.observe_between_ms(publication.time_ms, stored_ms);
+            times.edge.observe_between_ms(stored_ms, now);
+        }
+        if self.waiting_since.get().is_none() {
+            self.waiting_since.set(Some(Instant::now()));
+        }
+    }
+
     fn on_publication(self: &Rc<Self>, publication: &Arc<Publication>) {
         self.node.metrics.publications_in.inc();
+        self.note_times(publication);
         let mut hub = self.hub.borrow_mut();
         let Some(&id) = hub.by_name.get(&publication.channel) else { return };
         let channel = &mut hub.channels[id.0 as usize];

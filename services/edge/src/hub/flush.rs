@@ -99,8 +99,12 @@ impl Shard {
         let mut hub = self.hub.borrow_mut();
         let is_done = hub.urgent.is_empty() && hub.dirty.is_empty();
         if is_done {
+            let now = Instant::now();
             hub.gather.clear();
-            hub.pace.flushed(begun, Instant::now());
+            hub.pace.flushed(begun, now);
+            if let Some(since) = self.waiting_since.take() {
+                self.node.metrics.delivery.socket.observe(now - since);
+            }
         }
         is_done
     }

@@ -1,6 +1,10 @@
 //! Joining and leaving channels, for connections and at the backplane.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tickwire_backplane::{BackplaneError, PresenceChange};
 use tickwire_protocol::{
@@ -56,7 +60,16 @@ impl Shard {
         let device = connection.state.device.clone();
         let entry = &mut hub.channels[channel.0 as usize];
         let freshness = Freshness::Unknown;
-        entry.joins.push_back(Join { connection: id, serial, id: request, since, options, device, freshness });
+        entry.joins.push_back(Join {
+            connection: id,
+            serial,
+            id: request,
+            since,
+            options,
+            device,
+            freshness,
+            begun: Instant::now(),
+        });
         entry.idle_since_ms = None;
         let is_live = entry.stream.status == Status::Live;
         drop(hub);

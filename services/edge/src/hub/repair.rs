@@ -69,6 +69,9 @@ impl Shard {
         if hub.channel(id, serial).is_none() {
             return;
         }
+        if reset.is_none() && !deliver.is_empty() {
+            self.node.metrics.gaps_filled.inc();
+        }
         if let Some((position, reason)) = reset {
             self.send_reset(&mut hub, id, position, reason);
         }

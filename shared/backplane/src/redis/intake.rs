@@ -261,6 +261,9 @@ impl Intake {
                 return Err(IntakeEnd::CanaryLost);
             }
             alive.get_or_insert_with(|| Alive::begin(&self.core));
+            Counters::add(&self.core.counters.canaries, 1);
+            let took = usize::try_from(sent_at.elapsed().as_micros()).unwrap_or(usize::MAX);
+            Counters::add(&self.core.counters.canary_us, took);
             tokio::time::sleep(CANARY_INTERVAL.saturating_sub(sent_at.elapsed())).await;
         }
         Err(IntakeEnd::CanaryLost)

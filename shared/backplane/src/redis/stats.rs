@@ -12,6 +12,8 @@ pub(super) struct Counters {
     pub(super) messages: AtomicU64,
     pub(super) damaged: AtomicU64,
     pub(super) canaries_lost: AtomicU64,
+    pub(super) canaries: AtomicU64,
+    pub(super) canary_us: AtomicU64,
     pub(super) subscriber_rebuilds: AtomicU64,
     pub(super) link_rebuilds: AtomicU64,
     pub(super) function_loads: AtomicU64,
@@ -35,6 +37,10 @@ pub struct Stats {
     pub damaged: u64,
     /// Canaries that did not come back in time.
     pub canaries_lost: u64,
+    /// Canaries that came back.
+    pub canaries: u64,
+    /// What these took together, microseconds.
+    pub canary_us: u64,
     /// Subscriber connections that were given up and dialled again.
     pub subscriber_rebuilds: u64,
     /// Times that the connections for calls were dialled again.
@@ -53,7 +59,7 @@ pub struct Stats {
 
 impl Stats {
     /// All of them, for metrics.
-    pub fn counts(&self) -> [Count; 12] {
+    pub fn counts(&self) -> [Count; 14] {
         let count = |name, help, value| Count { name, help, value };
         [
             count("publishes", "Messages published", self.publishes),
@@ -61,6 +67,8 @@ impl Stats {
             count("messages", "Messages that pub/sub brought for subscribed channels", self.messages),
             count("messages_damaged", "Messages of pub/sub that could not be read", self.damaged),
             count("canaries_lost", "Canaries that did not come back in time", self.canaries_lost),
+            count("canaries", "Canaries that came back through pub/sub", self.canaries),
+            count("canary_round_trip_us", "What these canaries took together, microseconds", self.canary_us),
             count("subscriber_rebuilds", "Subscriber connections given up and dialled again", self.subscriber_rebuilds),
             count("link_rebuilds", "Times the connections for calls were dialled", self.link_rebuilds),
             count("function_loads", "Times the functions were loaded into the store", self.function_loads),
@@ -85,6 +93,8 @@ impl Counters {
             messages: read(&self.messages),
             damaged: read(&self.damaged),
             canaries_lost: read(&self.canaries_lost),
+            canaries: read(&self.canaries),
+            canary_us: read(&self.canary_us),
             subscriber_rebuilds: read(&self.subscriber_rebuilds),
             link_rebuilds: read(&self.link_rebuilds),
             function_loads: read(&self.function_loads),
