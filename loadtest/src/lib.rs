@@ -11,6 +11,7 @@
 pub mod agents;
 pub mod bench;
 pub mod body;
+pub mod capacity;
 pub mod chaos;
 mod client;
 pub mod error;

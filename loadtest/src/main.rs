@@ -15,6 +15,7 @@ use tickwire_loadtest::{
     LoadError, RunRecord, Settings,
     agents::{self, Agents, Layout, Secrets, SharedToken},
     bench::{self, BenchArgs},
+    capacity::Capacity,
     chaos::{self, ChaosArgs},
     machine,
     plan::Plan,
@@ -50,6 +51,8 @@ enum Task {
     Report(Box<ReportArgs>),
     /// Measure the table of goals on this machine; `cargo xtask bench` builds everything and starts this.
     Bench(BenchArgs),
+    /// Say how many edges, Redis shards and what network a number of connections needs, from measured costs.
+    Plan(Capacity),
     /// The floor of `bench`: writes ready frames to whoever connects.
     #[command(hide = true)]
     RawLoop {
@@ -128,6 +131,10 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Agent(args) => agent(args),
         Task::Report(args) => again(&args),
         Task::Bench(args) => bench::run(&args, command).map(|()| ExitCode::SUCCESS),
+        Task::Plan(capacity) => {
+            print!("{}", capacity.table().map_err(anyhow::Error::msg)?);
+            Ok(ExitCode::SUCCESS)
+        }
         Task::RawLoop { frame_bytes } => bench::raw_loop(frame_bytes).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -1,5 +1,6 @@
 //! Deployment: what an operator starts, checked against schemas and tried in a container engine.
 
+mod balancers;
 mod chart;
 mod compose;
 mod documents;

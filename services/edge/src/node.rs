@@ -88,6 +88,7 @@ impl Node {
         draining: CancellationToken,
     ) -> Result<Self, EdgeError> {
         let mut registry = Registry::default();
+        tickwire_telemetry::metrics::build_info(&mut registry, "edge", env!("CARGO_PKG_VERSION"));
         let metrics = Arc::new(Metrics::register(&mut registry));
         let verifier = Arc::new(Verifier::new(&config.auth).map_err(EdgeError::Auth)?);
         tickwire_backplane::metrics::register(&mut registry, Arc::clone(&backplane));

@@ -66,13 +66,7 @@ impl<'a> Stack<'a> {
     /// Waits until the balancer gives clients to `count` edges.
     pub(crate) fn wait_for_edges(&self, count: usize) -> anyhow::Result<()> {
         let balancer = self.containers("balancer")?.pop().context("there is no balancer")?;
-        let address = self.engine.ask(&[
-            "inspect",
-            "-f",
-            "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}",
-            &balancer,
-        ])?;
-        let address = address.split_whitespace().next().context("the balancer has no address")?.to_owned();
+        let address = self.address(&balancer)?;
         let url = format!("http://{address}:8404/metrics");
         until(&format!("{count} edges behind the balancer"), || {
             let text = self.engine.get(&url)?;
@@ -81,16 +75,31 @@ impl<'a> Stack<'a> {
         })
     }
 
+    /// A value of the environment's file.
+    pub(crate) fn secret(&self, name: &str) -> anyhow::Result<String> {
+        let text = fs::read_to_string(&self.environment)?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        value.map(str::to_owned).with_context(|| format!("{name} is not set"))
+    }
+
+    /// A container's address.
+    pub(crate) fn address(&self, container: &str) -> anyhow::Result<String> {
+        let addresses = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
+        let addresses = self.engine.ask(&["inspect", "-f", addresses, container])?;
+        addresses.split_whitespace().next().map(str::to_owned).with_context(|| format!("{container} has no address"))
+    }
+
     /// Starts load through the balancer.
     pub(crate) fn load(&self, args: &[&str]) -> anyhow::Result<Load> {
-        let secrets = fs::read_to_string(&self.environment)?;
-        let secret = |name: &str| {
-            secrets.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap_or_default().to_owned()
-        };
+        self.load_at(CLIENTS, args)
+    }
+
+    /// Starts load through another balancer.
+    pub(crate) fn load_at(&self, target: &str, args: &[&str]) -> anyhow::Result<Load> {
         let mut command = self.engine.beside(&self.loadtest.display().to_string());
-        command.args(["run", "--quiet", "--target", CLIENTS, "--emitter", EMITTER, "--publishers", "2"]).args(args);
-        command.env("TICKWIRE_LOADTEST_SECRET", secret("AUTH_SECRET"));
-        command.env("TICKWIRE_LOADTEST_API_KEY", secret("API_KEY"));
+        command.args(["run", "--quiet", "--target", target, "--emitter", EMITTER, "--publishers", "2"]).args(args);
+        command.env("TICKWIRE_LOADTEST_SECRET", self.secret("AUTH_SECRET")?);
+        command.env("TICKWIRE_LOADTEST_API_KEY", self.secret("API_KEY")?);
         eprintln!("\n▶ tickwire-loadtest run {}", args.join(" "));
         Ok(Load { process: command.spawn().context("tickwire-loadtest could not be started")?, what: args.join(" ") })
     }
@@ -136,6 +145,7 @@ fn claims(stack: &Stack<'_>, writes: bool) -> anyhow::Result<()> {
     a_client_through_the_balancer_receives(stack)?;
     super::metrics::check(stack, writes)?;
     a_killed_edges_clients_are_back_within_a_second(stack)?;
+    super::balancers::check(stack)?;
     three_edges_share_the_clients(stack)?;
     a_rolling_restart_loses_nothing(stack)?;
     ten_seconds_without_redis_lose_nothing_acknowledged(stack)
@@ -168,7 +178,7 @@ fn three_edges_share_the_clients(stack: &Stack<'_>) -> anyhow::Result<()> {
         .finish()?;
     ensure!(stack.containers("edge")?.len() == 3, "there are not three edges");
     for edge in stack.containers("edge")? {
-        let opened = super::metrics::value_of(stack.engine, &edge, "tickwire_edge_connections_opened_total")?;
+        let opened = super::metrics::value_of(stack, &edge, "tickwire_edge_connections_opened_total")?;
         ensure!(opened > 0.0, "{edge} got no client");
     }
     Ok(())
@@ -205,7 +215,7 @@ fn ten_seconds_without_redis_lose_nothing_acknowledged(stack: &Stack<'_>) -> any
         "--duration",
         "30",
         "--settle",
-        "30",
+        PATIENCE_S,
         "--max-loss",
         "0",
         "--max-duplicates",

@@ -11,7 +11,6 @@ use anyhow::{Context, ensure};
 use super::{
     compose::{Stack, until},
     documents,
-    engine::Engine,
 };
 use crate::shell::root;
 
@@ -26,16 +25,13 @@ struct Description {
 }
 
 /// The text of `/metrics` of the service in `container`.
-fn text_of(engine: &Engine, container: &str, port: u16) -> anyhow::Result<String> {
-    let addresses = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
-    let address = engine.ask(&["inspect", "-f", addresses, container])?;
-    let address = address.split_whitespace().next().context("it has no address")?.to_owned();
-    engine.get(&format!("http://{address}:{port}/metrics"))
+fn text_of(stack: &Stack<'_>, container: &str, port: u16) -> anyhow::Result<String> {
+    stack.engine().get(&format!("http://{}:{port}/metrics", stack.address(container)?))
 }
 
 /// The sum of a metric's series at the edge in `container`.
-pub(crate) fn value_of(engine: &Engine, container: &str, name: &str) -> anyhow::Result<f64> {
-    let text = text_of(engine, container, 8000)?;
+pub(crate) fn value_of(stack: &Stack<'_>, container: &str, name: &str) -> anyhow::Result<f64> {
+    let text = text_of(stack, container, 8000)?;
     let series = text.lines().filter(|line| line.starts_with(name));
     Ok(series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
 }
@@ -45,7 +41,7 @@ pub(crate) fn check(stack: &Stack<'_>, writes: bool) -> anyhow::Result<()> {
     let mut shown = BTreeMap::new();
     for (service, port) in [("edge", 8000), ("emitter", 8001)] {
         let container = stack.containers(service)?.pop().with_context(|| format!("there is no {service}"))?;
-        describe(service, &text_of(stack.engine(), &container, port)?, &mut shown);
+        describe(service, &text_of(stack, &container, port)?, &mut shown);
     }
     documents::keep(LIST, &list(&shown)?, writes)?;
     let series: BTreeSet<String> = shown.iter().flat_map(|(name, about)| series_of(name, &about.kind)).collect();

