@@ -8,6 +8,7 @@
 
 pub mod config;
 pub mod health;
+mod http_sender;
 mod level;
 mod logs;
 pub mod metrics;
@@ -18,7 +19,7 @@ pub mod trace;
 use std::{fmt::Display, io::Write, process::ExitCode};
 
 pub use config::ConfigError;
-pub use logs::{Guard, InitError, LogFormat, TelemetryConfig, init};
+pub use logs::{Guard, InitError, LogFormat, OtlpProtocol, TelemetryConfig, init};
 pub use probe::probe;
 
 /// Exit code of a service whose configuration cannot be used (`EX_USAGE` of sysexits).

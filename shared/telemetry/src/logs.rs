@@ -3,7 +3,7 @@
 use std::{io::IsTerminal, path::PathBuf};
 
 use opentelemetry::{KeyValue, trace::TracerProvider};
-use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
     Resource,
     trace::{Sampler, SdkTracer, SdkTracerProvider},
@@ -11,7 +11,7 @@ use opentelemetry_sdk::{
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
-use crate::level::Watch;
+use crate::{http_sender::HttpSender, level::Watch};
 
 /// The section `[telemetry]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,8 +24,11 @@ pub struct TelemetryConfig {
     /// A file whose text is the filter instead, read again within a second when it changes; while it is empty or absent,
     /// `log_filter` holds.
     pub log_filter_file: Option<PathBuf>,
-    /// OTLP gRPC endpoint for traces, such as `http://collector:4317`. None sends none.
+    /// OTLP endpoint for traces: such as `http://collector:4317` by gRPC, `http://collector:4318/v1/traces` by HTTP. None sends
+    /// none.
     pub otlp_endpoint: Option<String>,
+    /// How traces are sent there, `grpc` or `http` (protobuf).
+    pub otlp_protocol: OtlpProtocol,
     /// Share of traces begun here that are kept, 0 to 1. A trace begun elsewhere is kept if its sender kept it.
     pub sample_ratio: f64,
     /// `service.instance.id` of traces, such as the node's name.
@@ -39,6 +42,7 @@ impl Default for TelemetryConfig {
             log_filter: "info".to_owned(),
             log_filter_file: None,
             otlp_endpoint: None,
+            otlp_protocol: OtlpProtocol::Grpc,
             sample_ratio: 0.01,
             instance: None,
         }
@@ -53,6 +57,16 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// How traces travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OtlpProtocol {
+    /// OTLP over gRPC.
+    Grpc,
+    /// OTLP over HTTP, protobuf.
+    Http,
 }
 
 /// Why telemetry cannot be set up.
@@ -132,7 +146,13 @@ impl Export {
             .build()
             .map_err(InitError::Runtime)?;
         let inside = runtime.enter();
-        let built = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build();
+        let built = match config.otlp_protocol {
+            OtlpProtocol::Grpc => SpanExporter::builder().with_tonic().with_endpoint(endpoint).build(),
+            OtlpProtocol::Http => {
+                let client = HttpSender::new(runtime.handle().clone());
+                SpanExporter::builder().with_http().with_http_client(client).with_endpoint(endpoint).build()
+            }
+        };
         drop(inside);
         let exporter = match built {
             Ok(exporter) => exporter,
@@ -190,8 +210,36 @@ mod tests {
         assert!(matches!(start("http://127.0.0.1:1", 1.5), Err(InitError::SampleRatio)));
         assert!(matches!(start("http://127.0.0.1:1", f64::NAN), Err(InitError::SampleRatio)));
         assert!(matches!(start("not a url", 1.0), Err(InitError::Endpoint(_))));
+        let by_http = TelemetryConfig {
+            otlp_endpoint: Some("not a url".to_owned()),
+            otlp_protocol: OtlpProtocol::Http,
+            ..TelemetryConfig::default()
+        };
+        assert!(matches!(Export::start(&by_http, "test"), Err(InitError::Endpoint(_))));
         let config = TelemetryConfig { log_filter: "info,=,=".to_owned(), ..TelemetryConfig::default() };
         assert!(matches!(init(&config, "test"), Err(InitError::Filter(_))));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_span_reaches_the_collector_by_http() {
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(8);
+        let take = move |body: bytes::Bytes| async move {
+            sender.send(body).await.unwrap();
+        };
+        let router = axum::Router::new().route("/v1/traces", axum::routing::post(take));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = TelemetryConfig {
+            otlp_endpoint: Some(format!("http://{}/v1/traces", listener.local_addr().unwrap())),
+            otlp_protocol: OtlpProtocol::Http,
+            sample_ratio: 1.0,
+            ..TelemetryConfig::default()
+        };
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let export = Export::start(&config, "test").unwrap().unwrap();
+        export.tracer().start("by http").end();
+        tokio::task::spawn_blocking(move || drop(export)).await.unwrap();
+        let body = tokio::time::timeout(std::time::Duration::from_secs(30), receiver.recv()).await.unwrap().unwrap();
+        assert!(body.windows(7).any(|window| window == b"by http"));
     }
 
     #[tokio::test]

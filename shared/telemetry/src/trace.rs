@@ -24,6 +24,16 @@ pub fn set_parent(span: &Span, traceparent: &str) {
     }
 }
 
+/// Records the id of `span`'s trace in its field `trace_id`, if it is sampled: log lines inside then name their trace. After
+/// [`set_parent`], as the id is settled by asking for it.
+pub fn note_id(span: &Span) {
+    let context = span.context();
+    let ids = context.span().span_context().clone();
+    if ids.is_valid() && ids.is_sampled() {
+        span.record("trace_id", ids.trace_id().to_string());
+    }
+}
+
 /// Links `span` to the sender's span. A text that is no `traceparent` is passed over.
 pub fn link(span: &Span, traceparent: &str) {
     if let Some(ids) = parse(traceparent) {
@@ -75,6 +85,45 @@ mod tests {
         ] {
             assert!(parse(bad).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_json_line_names_its_trace() {
+        use std::{
+            io,
+            sync::{Arc, Mutex},
+        };
+
+        use opentelemetry::trace::TracerProvider;
+        use tracing_subscriber::layer::SubscriberExt;
+
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+        impl io::Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder().build();
+        let subscriber = tracing_subscriber::registry()
+            .with(tracing_opentelemetry::layer().with_tracer(provider.tracer("test")))
+            .with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(move || writer.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("request", trace_id = tracing::field::Empty);
+            set_parent(&span, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+            note_id(&span);
+            span.in_scope(|| tracing::info!("inside"));
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["span"]["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736", "{text}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ const BALANCERS: &[Balancer] = &[
         start: |path| Ok(words(&[&wheel("caddy")?, "run", "--adapter", "caddyfile", "--config", path])),
     },
     Balancer {
-        file: "traefik.yml",
+        file: "traefik-edges.yml",
         start: |path| {
             let (listen, file) =
                 (format!("--entrypoints.clients.address=:{PORT}"), format!("--providers.file.filename={path}"));

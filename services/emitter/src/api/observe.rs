@@ -51,10 +51,11 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let matched = request.extensions().get::<MatchedPath>();
     // What matches no route is one label, so that nobody can invent labels.
     let route = matched.map_or("none", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!("request", method = %request.method(), route);
+    let span = tracing::info_span!("request", method = %request.method(), route, trace_id = tracing::field::Empty);
     if let Some(parent) = request.headers().get("traceparent").and_then(|value| value.to_str().ok()) {
         trace::set_parent(&span, parent);
     }
+    trace::note_id(&span);
     let format = Format::of_answer(request.headers());
     app.metrics.in_progress.inc();
     let response = next.run(request).instrument(span.clone()).await;
