@@ -3,8 +3,8 @@
 //! [`state`] decides what a frame or command means, without I/O; [`task`] moves bytes between the socket, the state and the
 //! hub; [`commands`] carries out what needs the backplane.
 //!
-//! The seam to accepting clients: `accept` and `fallback` make a [`Handshake`] and give it to `Shard::attach_socket` (which
-//! spawns the connection's task) or `Shard::open_pull` (SSE and polling: same hub, same outbox, no socket).
+//! The seam to accepting clients: `accept` and `fallback` make a [`Handshake`] and give it to `Shard::attach_socket` (and
+//! go on as its task) or `Shard::open_pull` (SSE and polling: same hub, same outbox, no socket).
 
 pub(crate) mod commands;
 pub(crate) mod pull;

@@ -44,7 +44,6 @@ use crate::{
         pull::Pull,
         socket::Socket,
         state::{Context, State},
-        task,
     },
     framing::{FrameReader, Inflater},
     metrics::{CloseLabels, TransportLabels},
@@ -67,8 +66,9 @@ const CLOSE_GRACE_MS: u32 = 2_000;
 const SLOW_CLOSE_GRACE_MS: u32 = 10_000;
 /// What one connection may have waiting once the node's budget is used up.
 const OUTBOX_SCARCE_BYTES: usize = 64 * 1024;
-/// Empty outboxes kept for the next message.
-const SPARE_OUTBOXES_MAX: usize = 1_024;
+/// Empty outboxes kept for the next message. Each holds some 800 bytes: more of them than are in use in a row are a crowd's
+/// memory that stays.
+const SPARE_OUTBOXES_MAX: usize = 64;
 
 /// One core's part of the edge.
 pub(crate) struct Shard {
@@ -245,15 +245,15 @@ impl Shard {
         }
     }
 
-    /// Serves an upgraded socket. `read` is what came behind the upgrade request.
-    pub(crate) fn attach_socket(self: &Rc<Self>, stream: Socket, read: &Bytes, handshake: Handshake) {
+    /// Takes in an upgraded socket, for [`crate::connection::task::serve`]. `read` is what came behind the upgrade request.
+    pub(crate) fn attach_socket(self: &Rc<Self>, stream: Socket, read: &Bytes, handshake: Handshake) -> ConnectionId {
         let sink = Sink::Socket { stream, reader: FrameReader::new() };
         let id = self.attach(sink, handshake);
         if !read.is_empty() {
             self.take_bytes(&mut self.hub.borrow_mut(), id, read);
             self.pump(id);
         }
-        tokio::task::spawn_local(task::serve(Rc::clone(self), id));
+        id
     }
 
     /// Serves SSE or a poll: an authenticated connection with these subscriptions and no socket.

@@ -37,6 +37,8 @@ const PACED_SECONDS: usize = 5;
 const PACED_BATCH: usize = 2;
 /// Connections that come all at once.
 const STORM_CONNECTIONS: usize = 5_000;
+/// Such storms in a row where memory alone is measured.
+const STORMS: usize = 3;
 /// Until a server that has nothing to do holds what it keeps.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Longest wait for any one step.
@@ -52,7 +54,8 @@ fn main() -> anyhow::Result<()> {
             let wanted = clients::Wanted { channels: number(3)?, at_once: number(4)?, packs: number(5)? > 0 };
             clients::run(arguments.get(1).context("address")?, number(2)?, wanted)
         }
-        Some(count) => compare(count.parse().context("usage: fanout [CONNECTIONS]")?),
+        Some("memory") => memory(),
+        Some(count) => compare(count.parse().context("usage: fanout [CONNECTIONS | memory]")?),
         None => compare(CONNECTIONS),
     }
 }
@@ -89,7 +92,7 @@ fn compare(connections: usize) -> anyhow::Result<()> {
     let paced = format!("CPU us, {CHANNELS} channels, {RATE}/s each");
     line(&paced, raw_us, edge_us);
     line(&format!("{paced}, packed"), raw_us, packed_us);
-    let storm = storm("serve-edge")?;
+    let storm = resting(STORM_CONNECTIONS, STORM_CONNECTIONS, 1)?[0];
     println!("{:<34}{:>12}{storm:>12.0}", format!("{STORM_CONNECTIONS} at once, each, B"), "");
     Ok(())
 }
@@ -149,16 +152,36 @@ fn paced(role: &str, packs: bool) -> anyhow::Result<f64> {
 }
 
 /// Memory for each of many connections that came at once.
-fn storm(role: &str) -> anyhow::Result<f64> {
-    let mut server = Child::start(&[role])?;
+/// Memory alone, in some seconds: one after the other, and all at once again and again.
+fn memory() -> anyhow::Result<()> {
+    let orderly = resting(CONNECTIONS, clients::CONNECTING_MAX, 1)?;
+    println!("{CONNECTIONS} connections, {} at once: {:.0} B each", clients::CONNECTING_MAX, orderly[0]);
+    for at_once in [STORM_CONNECTIONS / 5, STORM_CONNECTIONS] {
+        let storms: Vec<_> =
+            resting(at_once, at_once, STORMS)?.iter().map(|bytes| format!("{bytes:.0} B each")).collect();
+        println!("{at_once} at once, {STORMS} storms: {}", storms.join(", "));
+    }
+    Ok(())
+}
+
+/// What the edge holds for each connection, after each of `storms` crowds of which the one before has left.
+fn resting(count: usize, at_once: usize, storms: usize) -> anyhow::Result<Vec<f64>> {
+    let mut server = Child::start(&["serve-edge"])?;
     let address = server.expect("listening ", STEP)?;
     std::thread::sleep(SETTLE);
     let empty = server.usage()?;
-    let mut clients = start_clients(&address, 2 * STORM_CONNECTIONS, 1, STORM_CONNECTIONS, false)?;
-    clients.expect("half", STEP)?;
-    std::thread::sleep(SETTLE);
-    let grown = server.usage()?.anonymous_bytes as f64 - empty.anonymous_bytes as f64;
-    Ok(grown / STORM_CONNECTIONS as f64)
+    let mut each = Vec::new();
+    for _ in 0..storms {
+        // The first half of twice as many.
+        let mut clients = start_clients(&address, 2 * count, 1, at_once, false)?;
+        clients.expect("half", STEP)?;
+        std::thread::sleep(SETTLE);
+        let grown = server.usage()?.anonymous_bytes as f64 - empty.anonymous_bytes as f64;
+        each.push(grown / count as f64);
+        drop(clients);
+        std::thread::sleep(SETTLE);
+    }
+    Ok(each)
 }
 
 fn start_clients(address: &str, count: usize, channels: usize, at_once: usize, packs: bool) -> anyhow::Result<Child> {

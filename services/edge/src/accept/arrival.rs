@@ -1,53 +1,91 @@
 //! Waiting for a request without paying for it.
 
-use std::{cell::RefCell, future::poll_fn, io, task::ready, time::Duration};
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    pin::pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
+use futures_util::FutureExt;
 use tokio::{
-    io::{Interest, ReadBuf},
+    io::{Interest, ReadBuf, Ready},
     net::TcpStream,
+    time::{Instant, sleep_until},
 };
 
 use super::exchange::BUFFER_BYTES_MAX;
+use crate::hub::Shard;
 
 /// Between two looks at a head that comes in pieces: an honest one is there at the next look.
-const PAUSE_MIN: Duration = Duration::from_millis(5);
-const PAUSE_MAX: Duration = Duration::from_millis(500);
+const PAUSE_MS_MIN: u16 = 5;
+const PAUSE_MS_MAX: u16 = 500;
 
-/// Waits until a whole head (or what can be none) is in the socket's own buffer, and leaves it there. False if the peer
-/// closed before. `scratch` is looked into and not kept: a slow client costs a socket and a timer.
-pub(super) async fn head(stream: &TcpStream, scratch: &RefCell<Vec<u8>>) -> io::Result<bool> {
-    whole(stream, scratch, is_whole_head).await
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrival {
+    /// The head of an HTTP request.
+    Head,
+    /// The first record of TLS.
+    Hello,
 }
 
-/// The same for the first record of TLS, the client's hello.
-pub(super) async fn hello(stream: &TcpStream, scratch: &RefCell<Vec<u8>>) -> io::Result<bool> {
-    whole(stream, scratch, is_whole_record).await
+/// Waits until a request's head (or a client's hello, where the port speaks TLS; or what can be neither) is in the
+/// socket's own buffer as a whole, and leaves it there. False if the peer closed before, or if it is not there after
+/// `edge.handshake_timeout_ms`. The shard's scratch is looked into and not kept: a slow client costs a socket and one
+/// timer.
+pub(super) async fn has_come(stream: &TcpStream, shard: &Shard) -> io::Result<bool> {
+    let deadline = Instant::now() + shard.node.config.edge.handshake_timeout();
+    let mut timer = pin!(sleep_until(deadline));
+    let arrival = if shard.node.tls.is_some() { Arrival::Hello } else { Arrival::Head };
+    let (mut pause_ms, mut is_pausing) = (PAUSE_MS_MIN, false);
+    // Owns what it needs: thousands of these may wait, and a reference beside what it refers to costs twice.
+    poll_fn(move |cx| {
+        loop {
+            if is_pausing {
+                ready!(timer.as_mut().poll(cx));
+                timer.as_mut().reset(deadline);
+                is_pausing = false;
+            }
+            let complete = match peek(arrival, stream, &shard.scratch, cx) {
+                Poll::Ready(complete) => complete?,
+                Poll::Pending => return timer.as_mut().poll(cx).map(|()| Ok(false)),
+            };
+            let now = Instant::now();
+            if complete || now >= deadline || is_closed(stream) {
+                return Poll::Ready(Ok(complete));
+            }
+            timer.as_mut().reset(deadline.min(now + Duration::from_millis(pause_ms.into())));
+            is_pausing = true;
+            pause_ms = (pause_ms * 2).min(PAUSE_MS_MAX);
+        }
+    })
+    .await
 }
 
-async fn whole(
+/// Looks at what has come.
+fn peek(
+    arrival: Arrival,
     stream: &TcpStream,
     scratch: &RefCell<Vec<u8>>,
-    is_complete: fn(&[u8], usize) -> bool,
-) -> io::Result<bool> {
-    let mut pause = PAUSE_MIN;
-    loop {
-        let readiness = stream.ready(Interest::READABLE).await?;
-        let complete = poll_fn(|cx| {
-            let mut scratch = scratch.borrow_mut();
-            let room = scratch.len().min(BUFFER_BYTES_MAX);
-            let mut head = ReadBuf::new(&mut scratch[..room]);
-            ready!(stream.poll_peek(cx, &mut head))?;
-            std::task::Poll::Ready(io::Result::Ok(is_complete(head.filled(), room)))
-        });
-        if complete.await? {
-            return Ok(true);
-        }
-        if readiness.is_read_closed() {
-            return Ok(false);
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSE_MAX);
-    }
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<bool>> {
+    let mut scratch = scratch.borrow_mut();
+    let room = scratch.len().min(BUFFER_BYTES_MAX);
+    let mut seen = ReadBuf::new(&mut scratch[..room]);
+    ready!(stream.poll_peek(cx, &mut seen))?;
+    Poll::Ready(Ok(match arrival {
+        Arrival::Head => is_whole_head(seen.filled(), room),
+        Arrival::Hello => is_whole_record(seen.filled(), room),
+    }))
+}
+
+/// Whether the peer sends no more.
+fn is_closed(stream: &TcpStream) -> bool {
+    let readiness = stream.ready(Interest::READABLE).now_or_never();
+    readiness.is_some_and(|readiness| readiness.is_ok_and(Ready::is_read_closed))
 }
 
 /// Whether waiting for more is of no use: the head has its end, it is too long, or it is no HTTP.

@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    io,
     net::IpAddr,
     rc::Rc,
     sync::Arc,
@@ -12,7 +11,7 @@ use std::{
 use http::{header::ORIGIN, request::Parts};
 use tickwire_auth::Identity;
 use tickwire_protocol::{ErrorCode, dialect::Dialect};
-use tokio::{sync::SemaphorePermit, time::timeout};
+use tokio::sync::SemaphorePermit;
 
 use super::{Deadline, Outcome, credentials, proxies};
 use crate::{
@@ -26,6 +25,16 @@ use crate::{
 /// Another node takes the client at once.
 const DRAIN_RETRY: Duration = Duration::from_secs(1);
 
+/// A socket's place, taken when it was accepted; behind a proxy it is taken with the request, which names the client.
+pub(super) type Place = Option<Result<Slot, Box<Refusal>>>;
+
+/// Takes a place for a socket.
+pub(super) fn place(shard: &Shard, peer: IpAddr) -> Place {
+    let node = &shard.node;
+    let is_proxied = proxies::is_trusted(peer, &node.config.edge.trusted_proxies);
+    (!is_proxied).then(|| node.limits.admit(peer).map_err(Box::new))
+}
+
 /// One socket during its exchange.
 pub(crate) struct Visitor<'s> {
     pub(crate) shard: &'s Rc<Shard>,
@@ -33,8 +42,7 @@ pub(crate) struct Visitor<'s> {
     /// When its socket was accepted.
     pub(crate) begun: Instant,
     peer: IpAddr,
-    /// Its place, taken when the socket was accepted; behind a proxy it is taken with the request, which names the client.
-    slot: Cell<Option<Result<Slot, Refusal>>>,
+    place: Cell<Place>,
     permit: RefCell<Option<SemaphorePermit<'s>>>,
     outcome: Cell<Option<Outcome>>,
 }
@@ -67,32 +75,23 @@ impl Admission {
 }
 
 impl<'s> Visitor<'s> {
-    pub(super) fn new(shard: &'s Rc<Shard>, peer: IpAddr) -> Self {
-        let node = &shard.node;
-        let proxied = proxies::is_trusted(peer, &node.config.edge.trusted_proxies);
-        let slot = (!proxied).then(|| node.limits.admit(peer));
+    /// A socket whose request is here. From now on its deadline counts.
+    pub(super) fn new(
+        shard: &'s Rc<Shard>,
+        peer: IpAddr,
+        begun: Instant,
+        place: Place,
+        permit: SemaphorePermit<'s>,
+    ) -> Self {
         Self {
             shard,
-            begun: Instant::now(),
-            deadline: Deadline::new(node.config.edge.handshake_timeout()),
+            begun,
+            deadline: Deadline::new(shard.node.config.edge.handshake_timeout()),
             peer,
-            slot: Cell::new(slot),
-            permit: RefCell::new(None),
+            place: Cell::new(place),
+            permit: RefCell::new(Some(permit)),
             outcome: Cell::new(None),
         }
-    }
-
-    /// Waits for what the socket must bring before it may cost anything, then for a place among the handshakes; from then on
-    /// the deadline counts. False if it brings nothing in time.
-    pub(super) async fn is_let_in(&self, arrival: impl Future<Output = io::Result<bool>>) -> bool {
-        let patience = self.shard.node.config.edge.handshake_timeout();
-        if !matches!(timeout(patience, arrival).await, Ok(Ok(true))) {
-            return false;
-        }
-        let Ok(permit) = self.shard.handshakes.acquire().await else { return false };
-        self.permit.replace(Some(permit));
-        self.deadline.extend(patience);
-        true
     }
 
     /// Ends its handshake: what follows takes long and is bounded by the limits on connections.
@@ -117,7 +116,10 @@ impl<'s> Visitor<'s> {
             let message = "this node takes no new clients any more: connect again, another one will answer".into();
             return Err(Refusal { code: ErrorCode::Unavailable, message, retry_after: Some(DRAIN_RETRY) });
         }
-        let mut slot = self.slot.take().unwrap_or_else(|| node.limits.admit(peer))?;
+        let mut slot = match self.place.take() {
+            Some(place) => place.map_err(|refusal| *refusal)?,
+            None => node.limits.admit(peer)?,
+        };
         let identity = match credentials::token(&head.headers, head.uri.query()) {
             Some(token) => Some(authenticate(node, peer, &token).await?),
             None => None,

@@ -28,7 +28,11 @@ pub use upgrade::{NotUpgradable, Upgrade};
 pub(crate) use credentials::parameter;
 pub(crate) use gate::Visitor;
 
-use std::{net::SocketAddr, rc::Rc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{
@@ -44,7 +48,7 @@ use tokio::{
 };
 
 use crate::{
-    connection::{Handshake, socket::Transport},
+    connection::{ConnectionId, Handshake, socket::Transport, task},
     fallback,
     framing::outgoing,
     hub::Shard,
@@ -66,49 +70,66 @@ pub(crate) enum Outcome {
     Farewell(Dialect, Refusal),
 }
 
-/// Serves one accepted socket until it is attached or done.
+/// Serves one accepted socket until it is done.
+///
+/// A task keeps the room of its largest state for as long as it lives. So what waits for a request and what answers it are
+/// boxes that end with their work, and the client's own state, which stays, is small.
 pub(crate) async fn serve(shard: Rc<Shard>, stream: TcpStream, peer: SocketAddr) {
-    let patience = shard.node.config.edge.handshake_timeout();
-    let visitor = Visitor::new(&shard, peer.ip());
-    let Some(tls) = &shard.node.tls else {
-        if visitor.is_let_in(arrival::head(&stream, &shard.scratch)).await {
-            converse(&visitor, stream).await;
-        }
-        return;
-    };
-    if !visitor.is_let_in(arrival::hello(&stream, &shard.scratch)).await {
-        return;
+    let attached = Box::pin(enter(&shard, stream, peer.ip())).await;
+    if let Some(id) = attached {
+        task::serve(shard, id).await;
     }
+}
+
+/// From an accepted socket to a client. Not an `async fn`, which would keep its arguments twice.
+#[allow(clippy::manual_async_fn, reason = "see above")]
+fn enter(shard: &Rc<Shard>, stream: TcpStream, peer: IpAddr) -> impl Future<Output = Option<ConnectionId>> {
+    async move {
+        let begun = Instant::now();
+        let place = gate::place(shard, peer);
+        if !matches!(arrival::has_come(&stream, shard).await, Ok(true)) {
+            return None;
+        }
+        let permit = shard.handshakes.acquire().await.ok()?;
+        Box::pin(converse(Visitor::new(shard, peer, begun, place, permit), stream)).await
+    }
+}
+
+async fn converse(visitor: Visitor<'_>, stream: TcpStream) -> Option<ConnectionId> {
+    let node = &visitor.shard.node;
+    let Some(tls) = &node.tls else { return answer_on(&visitor, stream).await };
     // Its place is taken until the request is answered, and one deadline is for both.
-    let error = match timeout(patience, tls.handshake(stream)).await {
+    let error = match timeout(node.config.edge.handshake_timeout(), tls.handshake(stream)).await {
         // Boxed, as a session is large and most sockets here are plain.
-        Ok(Ok(stream)) => return Box::pin(converse(&visitor, stream)).await,
+        Ok(Ok(stream)) => return Box::pin(answer_on(&visitor, stream)).await,
         Ok(Err(error)) => error,
         Err(_) => std::io::ErrorKind::TimedOut.into(),
     };
-    shard.node.metrics.tls_failures.inc();
+    node.metrics.tls_failures.inc();
     tracing::debug!(%error, "TLS handshake failed");
+    None
 }
 
 /// One request, its answer, and what becomes of the socket.
-async fn converse<S: Transport>(visitor: &Visitor<'_>, stream: S) {
-    let shard = visitor.shard;
+async fn answer_on<S: Transport>(visitor: &Visitor<'_>, stream: S) -> Option<ConnectionId> {
     let taken = exchange(stream, &visitor.deadline, |request| respond(visitor, request.into_parts().0)).await;
     visitor.release();
-    let Some((mut stream, early)) = taken else { return };
+    let (mut stream, early) = taken?;
     match visitor.take_outcome() {
         // The answer's end must be told from a cut: TLS says so itself.
         None => drop(timeout(FAREWELL, stream.shutdown()).await),
         Some(Outcome::Attach(handshake)) => {
             let (socket, more) = stream.into_socket();
             let early = if more.is_empty() { early } else { [early, more].concat().into() };
-            shard.attach_socket(socket, &early, *handshake);
-            shard.node.metrics.connect.observe(visitor.begun.elapsed());
+            let id = visitor.shard.attach_socket(socket, &early, *handshake);
+            visitor.shard.node.metrics.connect.observe(visitor.begun.elapsed());
+            return Some(id);
         }
         Some(Outcome::Farewell(dialect, refusal)) => {
             drop(timeout(FAREWELL, farewell(stream, dialect, &refusal)).await);
         }
     }
+    None
 }
 
 async fn respond(visitor: &Visitor<'_>, head: Parts) -> Answer {
@@ -225,5 +246,35 @@ impl Refusal {
     /// Whether it is about the node's state, not about the client: the same request may succeed a little later.
     fn is_for_now(&self) -> bool {
         matches!(self.close_code(), CloseCode::RateLimited | CloseCode::GoingAway) && self.code.is_retryable()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tickwire_auth::Secret;
+    use tickwire_backplane::{Backplane, memory::MemoryBackplane};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{config::Config, node::Node};
+
+    /// Thousands of these may wait at once, and leave holes as large as they are.
+    #[tokio::test]
+    async fn a_socket_that_waits_is_small() {
+        let mut config = Config::default();
+        config.auth.hs256_secret = Some(Secret::new("a secret of thirty-two bytes or more"));
+        let backplane = MemoryBackplane::new();
+        let subscriber = backplane.subscriber(1).id;
+        let node = Node::new(config, backplane, CancellationToken::new()).unwrap();
+        let shard = Shard::new(Arc::new(node), subscriber);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let waiting = enter(&shard, TcpStream::connect(address).await.unwrap(), address.ip());
+        let bytes = size_of_val(&waiting);
+        assert!(bytes <= 192, "{bytes} bytes");
+        let task = serve(shard.clone(), TcpStream::connect(address).await.unwrap(), address);
+        assert!(size_of_val(&task) <= 136, "{} bytes", size_of_val(&task));
     }
 }

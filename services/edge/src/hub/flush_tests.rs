@@ -13,7 +13,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{Config, connection::Handshake, hub::pace::Pace, metrics::Transport, node::Node};
+use crate::{
+    Config,
+    connection::{Handshake, task},
+    hub::pace::Pace,
+    metrics::Transport,
+    node::Node,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -59,7 +65,8 @@ impl Rig {
             area: None,
             slot: self.shard.node.limits.admit(peer.ip()).unwrap(),
         };
-        self.shard.attach_socket(Socket::Plain(stream), &Bytes::new(), handshake);
+        let id = self.shard.attach_socket(Socket::Plain(stream), &Bytes::new(), handshake);
+        tokio::task::spawn_local(task::serve(self.shard.clone(), id));
         let subscribe = format!(r#"{{"type":"subscribe","channels":["{channel}"]}}"#);
         let mut frame = vec![0x81, 0x80 | u8::try_from(subscribe.len()).unwrap(), 0, 0, 0, 0];
         frame.extend_from_slice(subscribe.as_bytes());
