@@ -11,6 +11,7 @@ mod fallback;
 mod inbox;
 mod outage;
 mod raw;
+mod resubscribe;
 mod revocation;
 mod splice;
 mod standalone;
