@@ -32,8 +32,8 @@ pub(crate) fn token() -> anyhow::Result<String> {
     Ok(Signer::new(&Secret::from(SECRET))?.sign(&TokenClaims::new(UserId::new("bench")?))?)
 }
 
-/// Serves until standard input ends.
-pub(crate) fn serve() -> anyhow::Result<()> {
+/// Serves until standard input ends; with certificate and key, TLS.
+pub(crate) fn serve(pair: Option<(&String, &String)>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let _entered = runtime.enter();
     let backplane: Arc<dyn Backplane> = MemoryBackplane::new();
@@ -41,7 +41,11 @@ pub(crate) fn serve() -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let auth = AuthConfig { hs256_secret: Some(Secret::from(SECRET)), ..AuthConfig::default() };
     let limits = LimitsConfig { connections_per_ip: 0, connections_per_user: 0, ..LimitsConfig::default() };
-    let config = Config { auth, limits, ..Config::default() };
+    let mut config = Config { auth, limits, ..Config::default() };
+    if let Some((cert, key)) = pair {
+        config.edge.tls_cert_file = Some(cert.into());
+        config.edge.tls_key_file = Some(key.into());
+    }
     runtime.spawn(tickwire_edge::run(config, listener, Arc::clone(&backplane), CancellationToken::new()));
     say(&format!("listening {address}"))?;
     let channels: Vec<_> =

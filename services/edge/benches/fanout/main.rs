@@ -1,5 +1,5 @@
 //! CPU per delivered message beside a raw loop that writes ready frames to the same sockets, and memory per idle
-//! connection.
+//! connection; the same over the edge's own TLS.
 //!
 //! `cargo bench -p tickwire-edge --bench fanout [-- CONNECTIONS]`: three processes on loopback. One serves (the edge on the memory
 //! backplane, or the raw loop), one holds the client ends and only counts, this one paces both and reads the server's
@@ -12,10 +12,11 @@ mod edge;
 mod process;
 mod raw;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::Context;
 use process::{Child, Usage};
+use tickwire_backplane::testing::TlsFiles;
 
 /// Payload of each message, bytes of JSON.
 const PAYLOAD_BYTES: u16 = 128;
@@ -47,11 +48,12 @@ const STEP: Duration = Duration::from_secs(60);
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.first().map(String::as_str) {
-        Some("serve-edge") => edge::serve(),
+        Some("serve-edge") => edge::serve(arguments.get(1).zip(arguments.get(2))),
         Some("serve-raw") => raw::serve(),
         Some("clients") => {
             let number = |at: usize| anyhow::Ok(arguments.get(at).context("count")?.parse()?);
-            let wanted = clients::Wanted { channels: number(3)?, at_once: number(4)?, packs: number(5)? > 0 };
+            let trusted = arguments.get(6).map(String::as_str);
+            let wanted = clients::Wanted { channels: number(3)?, at_once: number(4)?, packs: number(5)? > 0, trusted };
             clients::run(arguments.get(1).context("address")?, number(2)?, wanted)
         }
         Some("memory") => memory(),
@@ -64,6 +66,8 @@ fn main() -> anyhow::Result<()> {
 struct Cost {
     lone_us: f64,
     burst_us: f64,
+    /// To let a client in and subscribe it.
+    connect_us: f64,
     /// Before any client came.
     empty_bytes: f64,
     /// Of all connections, with what handshakes leave behind.
@@ -76,8 +80,8 @@ struct Cost {
 
 fn compare(connections: usize) -> anyhow::Result<()> {
     println!("1 channel to {connections} connections, {PAYLOAD_BYTES} B payload, loopback");
-    let raw = measure("serve-raw", connections)?;
-    let edge = measure("serve-edge", connections)?;
+    let raw = measure(&["serve-raw"], None, connections)?;
+    let edge = measure(&["serve-edge"], None, connections)?;
     println!("{:<34}{:>12}{:>12}{:>9}", "server", "raw loop", "edge", "ratio");
     let line = |what: &str, raw: f64, edge: f64| println!("{what:<34}{raw:>12.2}{edge:>12.2}{:>9.2}", edge / raw);
     line("CPU us a delivery, one at a time", raw.lone_us, edge.lone_us);
@@ -87,6 +91,7 @@ fn compare(connections: usize) -> anyhow::Result<()> {
     bytes("more for each connection, B", raw.idle_bytes, edge.idle_bytes);
     bytes("for each of the second half, B", raw.further_bytes, edge.further_bytes);
     bytes("kernel, both ends, each, B", raw.kernel_bytes, edge.kernel_bytes);
+    compare_tls(&edge, connections)?;
     let (raw_us, edge_us, packed_us) =
         (paced("serve-raw", false)?, paced("serve-edge", false)?, paced("serve-edge", true)?);
     let paced = format!("CPU us, {CHANNELS} channels, {RATE}/s each");
@@ -97,14 +102,31 @@ fn compare(connections: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(role: &str, connections: usize) -> anyhow::Result<Cost> {
-    let mut server = Child::start(&[role])?;
+/// The edge's own TLS beside the same without.
+fn compare_tls(plain: &Cost, connections: usize) -> anyhow::Result<()> {
+    let files = TlsFiles::generate();
+    let path = |path: &Path| path.to_str().map(str::to_owned).context("a path that is no text");
+    let (cert, key) = (path(files.ca_file())?, path(files.key_file())?);
+    let tls = measure(&["serve-edge", &cert, &key], Some(&cert), connections)?;
+    println!("{:<34}{:>12}{:>12}{:>9}", "edge", "plain", "TLS", "ratio");
+    let line = |what: &str, plain: f64, tls: f64| println!("{what:<34}{plain:>12.2}{tls:>12.2}{:>9.2}", tls / plain);
+    line("CPU us a delivery, one at a time", plain.lone_us, tls.lone_us);
+    line(&format!("CPU us a delivery, bursts of {BURST}"), plain.burst_us, tls.burst_us);
+    line("CPU us a connection", plain.connect_us, tls.connect_us);
+    line("more for each connection, B", plain.idle_bytes, tls.idle_bytes);
+    line("for each of the second half, B", plain.further_bytes, tls.further_bytes);
+    Ok(())
+}
+
+/// `trusted` is the certificate of a server that speaks TLS.
+fn measure(server: &[&str], trusted: Option<&str>, connections: usize) -> anyhow::Result<Cost> {
+    let mut server = Child::start(server)?;
     let address = server.expect("listening ", STEP)?;
     // It listens before its shards run: what they need is not the connections'.
     std::thread::sleep(SETTLE);
     let empty = server.usage()?;
     let kernel_before = process::kernel_bytes()?;
-    let mut clients = start_clients(&address, connections, 1, clients::CONNECTING_MAX, false)?;
+    let mut clients = start_clients(&address, connections, 1, clients::CONNECTING_MAX, false, trusted)?;
     clients.expect("half", STEP)?;
     // Connected and subscribed: let the last handshakes' buffers go before weighing.
     std::thread::sleep(SETTLE);
@@ -130,15 +152,18 @@ fn measure(role: &str, connections: usize) -> anyhow::Result<Cost> {
     let burst_us = round(BURST, BURSTS)?;
     let grown = |from: &Usage, to: &Usage| to.anonymous_bytes as f64 - from.anonymous_bytes as f64;
     let idle_bytes = grown(&empty, &idle) / connections as f64;
-    let further_bytes = grown(&half, &idle) / (connections - connections / 2) as f64;
-    Ok(Cost { lone_us, burst_us, empty_bytes: empty.anonymous_bytes as f64, idle_bytes, further_bytes, kernel_bytes })
+    let further = (connections - connections / 2) as f64;
+    let further_bytes = grown(&half, &idle) / further;
+    let connect_us = cpu_us(&half, &idle) / further;
+    let empty_bytes = empty.anonymous_bytes as f64;
+    Ok(Cost { lone_us, burst_us, connect_us, empty_bytes, idle_bytes, further_bytes, kernel_bytes })
 }
 
 /// CPU of a delivery where each connection has several channels with many messages a second.
 fn paced(role: &str, packs: bool) -> anyhow::Result<f64> {
     let mut server = Child::start(&[role])?;
     let address = server.expect("listening ", STEP)?;
-    let mut clients = start_clients(&address, PACED_CONNECTIONS, CHANNELS, clients::CONNECTING_MAX, packs)?;
+    let mut clients = start_clients(&address, PACED_CONNECTIONS, CHANNELS, clients::CONNECTING_MAX, packs, None)?;
     clients.expect("half", STEP)?;
     clients.tell("go on")?;
     clients.expect("ready", STEP)?;
@@ -173,7 +198,7 @@ fn resting(count: usize, at_once: usize, storms: usize) -> anyhow::Result<Vec<f6
     let mut each = Vec::new();
     for _ in 0..storms {
         // The first half of twice as many.
-        let mut clients = start_clients(&address, 2 * count, 1, at_once, false)?;
+        let mut clients = start_clients(&address, 2 * count, 1, at_once, false, None)?;
         clients.expect("half", STEP)?;
         std::thread::sleep(SETTLE);
         let grown = server.usage()?.anonymous_bytes as f64 - empty.anonymous_bytes as f64;
@@ -184,9 +209,18 @@ fn resting(count: usize, at_once: usize, storms: usize) -> anyhow::Result<Vec<f6
     Ok(each)
 }
 
-fn start_clients(address: &str, count: usize, channels: usize, at_once: usize, packs: bool) -> anyhow::Result<Child> {
+fn start_clients(
+    address: &str,
+    count: usize,
+    channels: usize,
+    at_once: usize,
+    packs: bool,
+    trusted: Option<&str>,
+) -> anyhow::Result<Child> {
     let [count, channels, at_once] = [count, channels, at_once].map(|number| number.to_string());
-    Child::start(&["clients", address, &count, &channels, &at_once, if packs { "1" } else { "0" }])
+    let mut arguments = vec!["clients", address, &count, &channels, &at_once, if packs { "1" } else { "0" }];
+    arguments.extend(trusted);
+    Child::start(&arguments)
 }
 
 fn cpu_us(from: &Usage, to: &Usage) -> f64 {
