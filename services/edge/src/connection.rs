@@ -8,6 +8,7 @@
 
 pub(crate) mod commands;
 pub(crate) mod pull;
+pub(crate) mod pulse;
 pub(crate) mod socket;
 pub(crate) mod state;
 pub(crate) mod task;
@@ -27,6 +28,7 @@ use crate::{
     metrics::Transport,
     outbox::{ChannelId, Item, Outbox, Packing, Pushed, Tag},
 };
+use pulse::Pulse;
 use socket::Socket;
 use state::State;
 
@@ -103,9 +105,11 @@ pub(crate) struct Connection {
     /// What it shares with others of what waits; empty while there is an outbox.
     pub(crate) gathered: List,
     /// Bytes of the outbox as counted in the shard's sum.
-    pub(crate) accounted: usize,
+    pub(crate) accounted: u32,
     /// The socket would block: only its task writes, when it is writable.
     pub(crate) blocked: bool,
+    /// Whether it reads `latest` values as fast as they are written.
+    pub(crate) pulse: Pulse,
     /// permessage-deflate was agreed on: compressed frames may go and come.
     pub(crate) deflates: bool,
     pub(crate) listed: Listed,
@@ -114,7 +118,7 @@ pub(crate) struct Connection {
     #[allow(clippy::box_collection, reason = "most connections have none: 8 bytes instead of 32")]
     pub(crate) commands: Option<Box<VecDeque<Request>>>,
     /// Calls for this connection in progress; no further command is begun meanwhile, so that their order holds.
-    pub(crate) busy: u32,
+    pub(crate) busy: u16,
     pub(crate) slot: Slot,
     pub(crate) peer: IpAddr,
     /// Shard clock, milliseconds.
@@ -211,7 +215,23 @@ impl Connection {
 
     /// Whether what it gets next may be shared with others: nothing waits for it that is its own.
     pub(crate) fn shares(&self) -> bool {
-        self.outbox.is_none() && !self.blocked && self.closing.is_none() && matches!(self.sink, Sink::Socket { .. })
+        self.outbox.is_none()
+            && !self.blocked
+            && !self.pulse.is_slow()
+            && self.closing.is_none()
+            && matches!(self.sink, Sink::Socket { .. })
+    }
+
+    /// Counts anew what waits in its outbox. Returns what was counted before, and what is now.
+    pub(crate) fn account(&mut self) -> (usize, usize) {
+        let bytes = self.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        (std::mem::replace(&mut self.accounted, bytes) as usize, bytes as usize)
+    }
+
+    /// Bytes of `latest` values that may be written now. One that is told to go gets all that waits.
+    pub(crate) fn room(&self) -> usize {
+        if self.closing.is_some() { usize::MAX } else { self.pulse.room() }
     }
 
     /// Its socket, if it has one.

@@ -42,6 +42,7 @@ use crate::{
     connection::{
         Closing, Connection, ConnectionId, Handshake, Listed, Sink,
         pull::Pull,
+        pulse::Pulse,
         socket::Socket,
         state::{Context, State},
     },
@@ -282,6 +283,7 @@ impl Shard {
             gathered: List::EMPTY,
             accounted: 0,
             blocked: false,
+            pulse: Pulse::default(),
             deflates,
             listed: Listed::default(),
             state: State::new(None, dialect, offered, area),
@@ -314,7 +316,7 @@ impl Shard {
             return;
         }
         let mut connection = hub.connections.remove(id.key as usize);
-        hub.outbox_bytes -= connection.accounted;
+        hub.outbox_bytes -= connection.accounted as usize;
         let user = connection.state.identity.as_ref().map(|identity| identity.user.clone());
         for subscription in std::mem::take(&mut connection.state.subscriptions) {
             self.forget(&mut hub, user.as_ref(), subscription);

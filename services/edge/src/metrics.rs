@@ -57,6 +57,8 @@ pub struct Metrics {
     pub dropped: Family<ClassLabels, Counter>,
     /// Values replaced by a newer one while they waited.
     pub conflated: Counter,
+    /// Times that a reader of `latest` values was found behind what was written to it.
+    pub slow_readers: Counter,
     /// Connections closed with 4430.
     pub slow_closes: Counter,
     /// Where the time of publications went, each shard counted.
@@ -256,6 +258,7 @@ impl Metrics {
         edge.register("malformed", "Frames that were no command", metrics.malformed.clone());
         edge.register("dropped", "Messages dropped for slow connections, by class", metrics.dropped.clone());
         edge.register("conflated", "Waiting values replaced by newer ones", metrics.conflated.clone());
+        edge.register("slow_readers", "Readers of latest values found behind", metrics.slow_readers.clone());
         edge.register("slow_closes", "Connections closed for slowness (4430)", metrics.slow_closes.clone());
         edge.register("recoveries", "Subscriptions with a position, by result", metrics.recoveries.clone());
         edge.register("gaps", "Holes seen in a channel's stream", metrics.gaps.clone());

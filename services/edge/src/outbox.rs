@@ -263,8 +263,9 @@ impl Outbox {
         Some(item)
     }
 
-    /// Moves waiting items to the wire if that is empty; whether there is something to write.
-    pub(crate) fn fill(&mut self, packing: Packing) -> bool {
+    /// Moves waiting items to the wire if that is empty, `latest` values only until they are `room` bytes; whether there is
+    /// something to write.
+    pub(crate) fn fill(&mut self, packing: Packing, room: usize) -> bool {
         if !self.wire.is_empty() {
             return true;
         }
@@ -282,26 +283,36 @@ impl Outbox {
         }
         let bytes_max = if self.slow { FILL_BYTES_SLOW } else { FILL_BYTES };
         match packing {
-            Packing::No => self.fill_single(bytes_max),
-            Packing::JsonArray | Packing::Concatenated => self.fill_packed(packing, bytes_max.min(PACKED_BYTES_MAX)),
+            Packing::No => self.fill_single(bytes_max, room),
+            Packing::JsonArray | Packing::Concatenated => {
+                self.fill_packed(packing, bytes_max.min(PACKED_BYTES_MAX), room);
+            }
         }
         !self.wire.is_empty()
     }
 
-    fn fill_single(&mut self, bytes_max: usize) {
-        while self.wire.bytes() < bytes_max && self.wire.has_room() {
+    /// Whether what is next has to wait once `bytes` are to be written.
+    fn is_held(&self, bytes: usize, room: usize) -> bool {
+        bytes >= room && self.lanes.is_value_next()
+    }
+
+    fn fill_single(&mut self, bytes_max: usize, room: usize) {
+        while self.wire.bytes() < bytes_max && self.wire.has_room() && !self.is_held(self.wire.bytes(), room) {
             let Some(item) = self.pop() else { break };
             self.wire.push(item.frame, item.tag);
             self.wire.end_frame();
         }
     }
 
-    fn fill_packed(&mut self, packing: Packing, bytes_max: usize) {
+    fn fill_packed(&mut self, packing: Packing, bytes_max: usize, room: usize) {
+        if self.is_held(0, room) {
+            return;
+        }
         let Some(first) = self.pop() else { return };
         let mut items = SmallVec::<[Item; 16]>::new();
         let mut bytes = first.frame.len();
         items.push(first);
-        while bytes < bytes_max && items.len() < wire::PACKED_ITEMS_MAX {
+        while bytes < bytes_max && items.len() < wire::PACKED_ITEMS_MAX && !self.is_held(bytes, room) {
             let Some(next_len) = self.lanes.peek_len() else { break };
             if bytes + next_len > PACKED_BYTES_MAX {
                 break;

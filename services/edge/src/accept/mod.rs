@@ -74,24 +74,26 @@ pub(crate) enum Outcome {
 ///
 /// A task keeps the room of its largest state for as long as it lives. So what waits for a request and what answers it are
 /// boxes that end with their work, and the client's own state, which stays, is small.
-pub(crate) async fn serve(shard: Rc<Shard>, stream: TcpStream, peer: SocketAddr) {
-    let attached = Box::pin(enter(&shard, stream, peer.ip())).await;
-    if let Some(id) = attached {
-        task::serve(shard, id).await;
+pub(crate) fn serve(shard: Rc<Shard>, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> {
+    let entering = Box::pin(enter(Rc::clone(&shard), stream, peer.ip()));
+    async move {
+        if let Some(id) = entering.await {
+            task::serve(shard, id).await;
+        }
     }
 }
 
 /// From an accepted socket to a client. Not an `async fn`, which would keep its arguments twice.
 #[allow(clippy::manual_async_fn, reason = "see above")]
-fn enter(shard: &Rc<Shard>, stream: TcpStream, peer: IpAddr) -> impl Future<Output = Option<ConnectionId>> {
+fn enter(shard: Rc<Shard>, stream: TcpStream, peer: IpAddr) -> impl Future<Output = Option<ConnectionId>> {
     async move {
         let begun = Instant::now();
-        let place = gate::place(shard, peer);
-        if !matches!(arrival::has_come(&stream, shard).await, Ok(true)) {
+        let place = gate::place(&shard, peer);
+        if !matches!(arrival::has_come(&stream, &shard).await, Ok(true)) {
             return None;
         }
         let permit = shard.handshakes.acquire().await.ok()?;
-        Box::pin(converse(Visitor::new(shard, peer, begun, place, permit), stream)).await
+        Box::pin(converse(Visitor::new(&shard, peer, begun, place, permit), stream)).await
     }
 }
 
@@ -260,9 +262,10 @@ mod tests {
     use super::*;
     use crate::{config::Config, node::Node};
 
-    /// Thousands of these may wait at once, and leave holes as large as they are.
+    /// Thousands of these may wait at once. In the allocator's size of a [`crate::connection::Connection`], each gives its
+    /// place to the client that it becomes; in another one it would leave a hole beside what stays.
     #[tokio::test]
-    async fn a_socket_that_waits_is_small() {
+    async fn what_waits_for_a_request_is_of_the_size_of_what_comes_after_it() {
         let mut config = Config::default();
         config.auth.hs256_secret = Some(Secret::new("a secret of thirty-two bytes or more"));
         let backplane = MemoryBackplane::new();
@@ -271,10 +274,11 @@ mod tests {
         let shard = Shard::new(Arc::new(node), subscriber);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let waiting = enter(&shard, TcpStream::connect(address).await.unwrap(), address.ip());
+        let waiting = enter(Rc::clone(&shard), TcpStream::connect(address).await.unwrap(), address.ip());
         let bytes = size_of_val(&waiting);
-        assert!(bytes <= 192, "{bytes} bytes");
+        assert!((257..=320).contains(&bytes), "{bytes} bytes");
         let task = serve(shard.clone(), TcpStream::connect(address).await.unwrap(), address);
-        assert!(size_of_val(&task) <= 136, "{} bytes", size_of_val(&task));
+        // With the runtime's own part it stays within 256.
+        assert!(size_of_val(&task) <= 96, "{} bytes", size_of_val(&task));
     }
 }

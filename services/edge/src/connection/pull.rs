@@ -48,8 +48,7 @@ impl Pull {
             return Poll::Ready(None);
         }
         let body = item.body();
-        let bytes = connection.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
-        let before = std::mem::replace(&mut connection.accounted, bytes);
+        let (before, bytes) = connection.account();
         hub.outbox_bytes = hub.outbox_bytes + bytes - before;
         let mut mark = None;
         if let Some(tag) = item.tag {

@@ -32,6 +32,7 @@ const REPLIES_WAITING_MAX: usize = 256 * 1024;
 enum Input {
     Frame(Decoded),
     Ping(Bytes),
+    Pong,
     Closed(Option<u16>),
 }
 
@@ -79,7 +80,7 @@ impl Shard {
             match flushed {
                 Flushed::Blocked => {}
                 Flushed::Dead => return true,
-                Flushed::Drained | Flushed::More => break,
+                Flushed::Drained | Flushed::Held | Flushed::More => break,
             }
         }
         hub.connection(id).is_none_or(|connection| self.is_over(connection))
@@ -151,7 +152,7 @@ impl Shard {
         let read = reader.read(bytes, &limits.frames(), inflater, |incoming| match incoming {
             Incoming::Message { payload, .. } => inputs.push(Input::Frame(state.on_frame(now, payload, limits))),
             Incoming::Ping(payload) => inputs.push(Input::Ping(outgoing::pong(payload))),
-            Incoming::Pong => {}
+            Incoming::Pong => inputs.push(Input::Pong),
             Incoming::Close { code, .. } => inputs.push(Input::Closed(code)),
         });
         if !was_decided && let Some(dialect) = state.decided() {
@@ -163,6 +164,12 @@ impl Shard {
                 Input::Ping(pong) => {
                     if let Some(connection) = hub.settled(id) {
                         connection.outbox.get_or_insert_default().push_control(pong);
+                        hub.mark_urgent(id);
+                    }
+                }
+                Input::Pong => {
+                    let clock_ms = self.node.clock_ms();
+                    if hub.connection(id).is_some_and(|connection| connection.pulse.on_pong(clock_ms)) {
                         hub.mark_urgent(id);
                     }
                 }

@@ -1,14 +1,14 @@
 //! From what waits to sockets: each connection is written once for all that it has.
 
 use std::{
-    cell::Cell,
     io::{self, IoSlice},
     time::Instant,
 };
 
 use super::{Hub, Shard, gather::Written};
 use crate::{
-    connection::{Connection, ConnectionId, Sink, socket::Socket},
+    connection::{Connection, ConnectionId, Sink, pulse::Turn, socket::Socket},
+    framing::outgoing,
     outbox::{Outbox, Packing, Tag},
 };
 
@@ -26,6 +26,8 @@ pub(crate) enum Flushed {
     Drained,
     /// The socket would block.
     Blocked,
+    /// What waits goes when the reader has read what it was sent.
+    Held,
     /// More waits, others should go first.
     More,
     /// The socket is gone.
@@ -160,29 +162,71 @@ impl Shard {
         if !connection.gathered.is_empty() {
             let (bytes, written) = gather.write(connection, write_slices);
             self.bytes_out.set(self.bytes_out.get() + bytes as u64);
+            let asks = self.note_written(connection, bytes);
             match written {
-                Written::All => return connection.socket().map_or(Flushed::Drained, drained),
+                Written::All if !asks => return connection.socket().map_or(Flushed::Drained, drained),
                 Written::Dead => return Flushed::Dead,
-                Written::Spilled => {}
+                Written::All | Written::Spilled => {}
             }
         }
-        let packing = connection.packing();
-        let Connection { sink, outbox, .. } = &mut **connection;
-        let Sink::Socket { stream, .. } = sink else {
+        if !matches!(connection.sink, Sink::Socket { .. }) {
+            let outbox = &connection.outbox;
             let is_drained = outbox.as_ref().is_none_or(|outbox| outbox.is_empty());
             return if is_drained { Flushed::Drained } else { Flushed::More };
-        };
-        if outbox.is_none() && !stream.has_unsent() {
-            return Flushed::Drained;
         }
-        let outbox = outbox.get_or_insert_default();
         let mut written = Vec::new();
-        let flushed = write_outbox(stream, outbox, packing, &self.bytes_out, &mut written);
+        let flushed = self.write_outbox(connection, &mut written);
         for tag in written {
             hub.receipts.extend(tag.receipts.into_iter().map(|position| (tag.channel.clone(), position)));
             self.work.notify_one();
         }
         flushed
+    }
+
+    /// Counts what the socket took, and has a ping sent if it is time to ask how far the reader is; whether it is.
+    fn note_written(&self, connection: &mut Connection, bytes: usize) -> bool {
+        match connection.pulse.on_written(bytes, self.coarse_ms.get()) {
+            Turn::Same => return false,
+            Turn::Slows => {
+                self.node.metrics.slow_readers.inc();
+                return false;
+            }
+            Turn::Ask => {}
+        }
+        connection.outbox.get_or_insert_default().push_control(outgoing::PING);
+        true
+    }
+
+    fn write_outbox(&self, connection: &mut Connection, written: &mut Vec<Tag>) -> Flushed {
+        let packing = connection.packing();
+        for _ in 0..WRITES_MAX {
+            let room = connection.room();
+            let Connection { sink: Sink::Socket { stream, .. }, outbox, .. } = connection else {
+                return Flushed::Dead;
+            };
+            if outbox.is_none() && !stream.has_unsent() {
+                return Flushed::Drained;
+            }
+            let outbox = outbox.get_or_insert_default();
+            match write_once(stream, outbox, packing, room, written) {
+                Ok(bytes) => {
+                    self.bytes_out.set(self.bytes_out.get() + bytes as u64);
+                    self.note_written(connection, bytes);
+                }
+                Err(Flushed::Blocked) => {
+                    if connection.pulse.on_blocked() == Turn::Slows {
+                        self.node.metrics.slow_readers.inc();
+                    }
+                    return Flushed::Blocked;
+                }
+                Err(flushed) => return flushed,
+            }
+        }
+        match (&connection.outbox, connection.socket()) {
+            (Some(outbox), _) if !outbox.is_empty() => Flushed::More,
+            (_, Some(stream)) => drained(stream),
+            (_, None) => Flushed::Dead,
+        }
     }
 
     /// Keeps the books after a write, and wakes the task where it must go on.
@@ -192,14 +236,14 @@ impl Shard {
         let was_blocked = connection.blocked;
         connection.blocked = flushed == Flushed::Blocked;
         connection.sent_ms = self.coarse_ms.get();
-        let bytes = connection.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
-        let before = std::mem::replace(&mut connection.accounted, bytes);
+        let (before, bytes) = connection.account();
         let emptied = if flushed == Flushed::Drained { connection.outbox.take() } else { None };
         let wake = match flushed {
             Flushed::Blocked => !was_blocked,
             Flushed::More => true,
             Flushed::Drained => connection.closing.is_some() || !is_socket,
-            Flushed::Dead => false,
+            // Its pong wakes it.
+            Flushed::Held | Flushed::Dead => false,
         };
         if wake && let Some(waker) = &connection.waker {
             waker.wake_by_ref();
@@ -224,37 +268,37 @@ fn drained(stream: &Socket) -> Flushed {
     if stream.has_unsent() { Flushed::Blocked } else { Flushed::Drained }
 }
 
-fn write_outbox(
+/// Writes as much as goes in one call. The error says why nothing was written.
+fn write_once(
     stream: &mut Socket,
     outbox: &mut Outbox,
     packing: Packing,
-    bytes_out: &Cell<u64>,
+    room: usize,
     written: &mut Vec<Tag>,
-) -> Flushed {
-    match stream.flush() {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flushed::Blocked,
-        Err(_) => return Flushed::Dead,
-        Ok(()) => {}
+) -> Result<usize, Flushed> {
+    let refused = |error: io::Error| match error.kind() {
+        io::ErrorKind::WouldBlock => Flushed::Blocked,
+        _ => Flushed::Dead,
+    };
+    stream.flush().map_err(refused)?;
+    if !outbox.fill(packing, room) {
+        return Err(if outbox.is_empty() { drained(stream) } else { Flushed::Held });
     }
-    for _ in 0..WRITES_MAX {
-        if !outbox.fill(packing) {
-            return drained(stream);
+    let taken = stream.try_write(&outbox.slices());
+    match taken {
+        Ok(0) => Err(Flushed::Dead),
+        Ok(bytes) => {
+            outbox.advance(bytes, &mut |tag| written.push(tag));
+            Ok(bytes)
         }
-        let taken = stream.try_write(&outbox.slices());
-        match taken {
-            Ok(0) => return Flushed::Dead,
-            Ok(bytes) => {
-                bytes_out.set(bytes_out.get() + bytes as u64);
-                outbox.advance(bytes, &mut |tag| written.push(tag));
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+        Err(error) => {
+            let refused = refused(error);
+            if refused == Flushed::Blocked {
                 outbox.set_slow();
-                return Flushed::Blocked;
             }
-            Err(_) => return Flushed::Dead,
+            Err(refused)
         }
     }
-    if outbox.is_empty() { drained(stream) } else { Flushed::More }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use tickwire_protocol::{ChannelName, Position, Priority, RawJson, dialect::Diale
 use super::*;
 use crate::{
     config::LimitsConfig,
-    connection::{Listed, Sink, state::State},
+    connection::{Listed, Sink, pulse::Pulse, state::State},
     limits::Limits,
     metrics::{Metrics, Transport},
 };
@@ -48,6 +48,7 @@ fn connection(dialect: Dialect, offered: bool, deflates: bool) -> Connection {
         gathered: List::EMPTY,
         accounted: 0,
         blocked: false,
+        pulse: Pulse::default(),
         deflates,
         listed: Listed::default(),
         state: State::new(None, Some(dialect), offered, None),
@@ -151,7 +152,7 @@ impl Served {
         }
         let packing = connection.packing();
         let Some(outbox) = &mut connection.outbox else { return };
-        while outbox.fill(packing) {
+        while outbox.fill(packing, usize::MAX) {
             let written = take(&outbox.slices());
             match written {
                 Ok(bytes) => outbox.advance(bytes, &mut |_| {}),

@@ -8,7 +8,7 @@ use std::{
 
 use tickwire_backplane::{BackplaneError, PresenceChange};
 use tickwire_protocol::{
-    ChannelName, ErrorCode, Event, Position, Publication, UserId, event::ErrorEvent, namespace::Policy,
+    ChannelName, DeliveryClass, ErrorCode, Event, Position, Publication, UserId, event::ErrorEvent, namespace::Policy,
 };
 
 use super::{
@@ -122,7 +122,11 @@ impl Shard {
         hub.gather.seal(run);
         entry.set_memory();
         let presence = entry.policy.presence.then(|| entry.name.clone());
+        let is_latest = entry.policy.class == DeliveryClass::Latest;
         let connection = hub.connection(join.connection)?;
+        if is_latest && connection.socket().is_some() {
+            connection.pulse.watch();
+        }
         connection.state.subscriptions[subscription].place = Some(place);
         if let (Some(channel), Some(user)) = (presence, user) {
             self.tell_presence(hub, PresenceChange { channel, user, joined: true });

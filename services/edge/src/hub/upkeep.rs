@@ -240,6 +240,10 @@ impl Shard {
             self.close_in(hub, id, CloseCode::Timeout, "nothing came for too long", None);
             return;
         }
+        if connection.pulse.is_given_up(clock_ms) {
+            hub.mark_urgent(id);
+            return;
+        }
         if since(connection.pinged_ms) >= edge.heartbeat_interval_ms && edge.heartbeat_interval_ms > 0 {
             connection.pinged_ms = clock_ms;
             let quiet = since(connection.sent_ms) >= edge.heartbeat_interval_ms;

@@ -189,6 +189,12 @@ impl Lanes {
         Some((item, entry.is_reply))
     }
 
+    /// Whether [`Lanes::pop`] would return the newest value of a key.
+    pub(super) fn is_value_next(&self) -> bool {
+        let first = self.next_lane().and_then(|lane| self.by_priority[lane].entries.front());
+        first.is_some_and(|entry| matches!(entry.value, Value::Slot(_)))
+    }
+
     /// The length of the frame that [`Lanes::pop`] would return.
     pub(super) fn peek_len(&self) -> Option<usize> {
         let entry = self.by_priority[self.next_lane()?].entries.front()?;

@@ -38,7 +38,7 @@ fn popped(outbox: &mut Outbox) -> Vec<String> {
 /// Writes everything, `step` bytes at a time, and returns it.
 fn written(outbox: &mut Outbox, packing: Packing, step: usize) -> Vec<u8> {
     let mut all = Vec::new();
-    while outbox.fill(packing) {
+    while outbox.fill(packing, usize::MAX) {
         let taken = {
             let bytes: Vec<u8> = outbox.slices().iter().flat_map(|slice| slice.iter().copied()).collect();
             let taken = bytes.len().min(step);
@@ -179,7 +179,7 @@ fn a_cut_finishes_the_frame_that_was_begun() {
     for text in ["first", "second"] {
         outbox.push_lossless(ChannelId(1), Priority::Medium, item(text), BUDGET);
     }
-    assert!(outbox.fill(Packing::No));
+    assert!(outbox.fill(Packing::No, usize::MAX));
     outbox.advance(3, &mut |_| {});
     outbox.cut(data(DataKind::Text, b"end"));
     let bytes = written(&mut outbox, Packing::No, 100);
@@ -208,7 +208,7 @@ fn a_tag_comes_back_when_its_item_is_written_whole() {
     };
     outbox.push_reply(None, Item { tag: Some(Box::new(tag.clone())), ..item("critical") }, BUDGET);
     let mut written = Vec::new();
-    assert!(outbox.fill(Packing::No));
+    assert!(outbox.fill(Packing::No, usize::MAX));
     outbox.advance(5, &mut |tag| written.push(tag));
     assert!(written.is_empty());
     outbox.advance(5, &mut |tag| written.push(tag));

@@ -74,6 +74,32 @@ async fn a_slow_reader_of_a_latest_channel_gets_the_newest_values_in_order() {
     assert!(count < 1_900, "{count} of 2,000 values were sent: nothing was conflated");
 }
 
+/// What the kernels have taken can no longer be replaced: so little is given to them once a reader does not answer, that the
+/// newest value is not behind seconds of older ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_falls_behind_finds_few_old_values_before_the_newest() {
+    const PAUSE: Duration = Duration::from_millis(20);
+    const COUNT: u64 = 150;
+    let node = Node::start();
+    let mut slow = slow_client(&node, "7").await;
+    slow.subscribe(json!("prices:all")).await;
+    // It answers the first question, and then reads nothing for a while.
+    for _ in 0..2 {
+        slow.ask(json!({"type": "ping"})).await;
+    }
+    for n in 0..COUNT {
+        node.publish_value("prices:all", "K", json!({"n": n, "text": "x".repeat(40)})).await;
+        tokio::time::sleep(PAUSE).await;
+    }
+    let mut got = Vec::new();
+    while got.last() != Some(&(COUNT - 1)) {
+        got.push(slow.next_of("message").await["data"]["n"].as_u64().unwrap());
+    }
+    assert!(got.is_sorted());
+    // All of them together are smaller than what the kernels take.
+    assert!(got.len() < 50, "{} of {COUNT} values came", got.len());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_of_a_volatile_channel_loses_messages_and_stays() {
     let node = Node::start_with(|config| config.limits.outbox_bytes = 100_000);
