@@ -73,22 +73,28 @@ export function dialOf(options: TickwireOptions): Omit<Dial, "url" | "token"> {
   return { codec: options.codec ?? json, WebSocket, fetch: options.fetch ?? ((...of) => globalThis.fetch(...of)) };
 }
 
+const DEFAULTS = {
+  attempts: Number.POSITIVE_INFINITY,
+  connectTimeout: 10_000,
+  callTimeout: 10_000,
+  offlineTimeout: 30_000,
+  queueMax: 256,
+  pingAfter: 6_000,
+  random: Math.random,
+};
+
 /** The core's part, with defaults. */
 export function sessionOptions(options: TickwireOptions, urls: number): SessionOptions {
-  const { device, maxRate } = options;
+  const { device, maxRate, token } = options;
   return {
+    ...DEFAULTS,
+    // What is given as `undefined` is not given.
+    ...(Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<typeof DEFAULTS>),
     urls,
     transports: transportsOf(options).map((transport) => transport.name),
     renews: options.getToken !== undefined,
-    token: options.token,
+    token,
     backoff: { ...BACKOFF, ...options.backoff },
-    attempts: options.attempts ?? Number.POSITIVE_INFINITY,
-    connectTimeout: options.connectTimeout ?? 10_000,
-    callTimeout: options.callTimeout ?? 10_000,
-    offlineTimeout: options.offlineTimeout ?? 30_000,
-    callsMax: options.queueMax ?? 256,
-    pingAfter: options.pingAfter ?? 6_000,
     greeting: { ...(device !== undefined && { device }), ...(maxRate !== undefined && { maxRate }) },
-    random: options.random ?? Math.random,
   };
 }

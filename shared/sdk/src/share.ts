@@ -14,25 +14,19 @@ export function widen(channel: string, a: Wanted, b: Wanted): Wanted {
     throw new TickwireError("conflict", `${channel} is subscribed already with another filter`, { channel });
   }
   const wide: Wanted = { ...a, ...b };
-  if (a.keys && b.keys) wide.keys = [...new Set([...a.keys, ...b.keys])].sort();
+  if (a.keys && b.keys) wide.keys = [...new Set([...a.keys, ...b.keys])];
   else delete wide.keys;
-  if (a.maxRate !== undefined && b.maxRate !== undefined) wide.maxRate = Math.max(a.maxRate, b.maxRate);
+  if (a.maxRate && b.maxRate) wide.maxRate = Math.max(a.maxRate, b.maxRate);
   else delete wide.maxRate;
-  if (a.delta || b.delta) wide.delta = true;
-  if (a.trace || b.trace) wide.trace = true;
-  if (a.params || b.params) wide.params = joinParams(a.params ?? {}, b.params ?? {});
+  if (wide.params) {
+    const depths = [a.params?.depth, b.params?.depth].filter((depth) => typeof depth === "number");
+    // The deeper view of a book serves both.
+    wide.params = { ...a.params, ...b.params, ...(depths.length > 0 && { depth: Math.max(...depths) }) };
+  }
   return wide;
 }
 
-/** The deeper view of a book serves both. */
-function joinParams(a: Record<string, unknown>, b: Record<string, unknown>): Record<string, unknown> {
-  const joined = { ...a, ...b };
-  if (typeof a.depth === "number" && typeof b.depth === "number") joined.depth = Math.max(a.depth, b.depth);
-  return joined;
-}
-
-/** Whether the server has to be asked anew. */
-export function isSame(a: Wanted, b: Wanted): boolean {
-  const text = (wanted: Wanted) => JSON.stringify(Object.entries(wanted).sort(([left], [right]) => (left < right ? -1 : 1)));
-  return text(a) === text(b);
+/** Whether the server has to be asked anew; `wide` was widened from `wanted`, so their fields stand in one order. */
+export function isSame(wide: Wanted, wanted: Wanted): boolean {
+  return JSON.stringify(wide) === JSON.stringify(wanted);
 }

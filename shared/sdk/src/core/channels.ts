@@ -86,7 +86,7 @@ export class Channels {
     if (this.#nextRetry <= now)
       this.join(
         now,
-        [...this.#byName].filter(([, it]) => it.retryAt <= now).map(([name]) => name),
+        this.#where((it) => it.retryAt <= now),
       );
   }
 
@@ -94,27 +94,24 @@ export class Channels {
   joinAll(now: number): void {
     this.join(
       now,
-      [...this.#byName].filter(([, it]) => it.stage[CURRENT] === WAITING).map(([name]) => name),
+      this.#where((it) => it.stage[CURRENT] === WAITING),
     );
   }
 
   /** Asks for `channels`, each from where it stands. */
   join(now: number, channels: string[]): void {
-    for (let from = 0; from < channels.length; from += CHANNELS_PER_REQUEST) {
-      const some = channels.slice(from, from + CHANNELS_PER_REQUEST);
-      const unanswered = some.filter((name) => (this.#byName.get(name)?.stage[CURRENT] ?? 0) > 0);
-      if (unanswered.length > 0) this.#leave(CURRENT, unanswered);
-      this.#ask(CURRENT, some, now + this.#patience);
-    }
+    const unanswered = channels.filter((name) => (this.#byName.get(name)?.stage[CURRENT] ?? 0) > 0);
+    if (unanswered.length > 0) this.#leave(CURRENT, unanswered);
+    this.#ask(CURRENT, channels, now + this.#patience);
     this.#planRetry();
   }
 
   /** Asks the successor for what stands on the link that serves. */
   joinNext(): void {
-    const standing = [...this.#byName].filter(([, it]) => it.stage[CURRENT] === LIVE).map(([name]) => name);
-    for (let from = 0; from < standing.length; from += CHANNELS_PER_REQUEST) {
-      this.#ask(NEXT, standing.slice(from, from + CHANNELS_PER_REQUEST), undefined);
-    }
+    this.#ask(
+      NEXT,
+      this.#where((it) => it.stage[CURRENT] === LIVE),
+    );
   }
 
   /** The successor serves the channel already. */
@@ -139,7 +136,7 @@ export class Channels {
 
   /** The successor is gone: channels that it served alone are asked for on the old link, which has gone on sending them unheard. */
   stay(now: number): void {
-    const moved = [...this.#byName].filter(([, it]) => it.stage[NEXT] === LIVE).map(([name]) => name);
+    const moved = this.#where((it) => it.stage[NEXT] === LIVE);
     for (const it of this.#byName.values()) {
       if (it.stage[NEXT] === LIVE) it.stage[CURRENT] = WAITING;
       it.stage[NEXT] = WAITING;
@@ -265,19 +262,23 @@ export class Channels {
     this.join(now, [channel]);
   }
 
-  #ask(line: Line, names: string[], retryAt: number | undefined): void {
-    const id = this.#out.id();
-    const channels = [];
-    for (const channel of names) {
-      const it = this.#byName.get(channel);
-      if (!it) continue;
-      it.stage[line] = id;
-      it.asked = it.track.since();
-      if (retryAt !== undefined) it.retryAt = retryAt;
-      const since = it.asked && { since: it.asked };
-      channels.push({ channel, ...it.wanted, ...since });
+  #ask(line: Line, names: string[], retryAt?: number): void {
+    for (let from = 0; from < names.length; from += CHANNELS_PER_REQUEST) {
+      const id = this.#out.id();
+      const channels = names.slice(from, from + CHANNELS_PER_REQUEST).flatMap((channel) => {
+        const it = this.#byName.get(channel);
+        if (!it) return [];
+        it.stage[line] = id;
+        it.asked = it.track.since();
+        it.retryAt = retryAt ?? it.retryAt;
+        return { channel, ...it.wanted, ...(it.asked && { since: it.asked }) };
+      });
+      this.#out.push({ do: "send", line, commands: [{ type: "subscribe", id, channels }] });
     }
-    if (channels.length > 0) this.#out.push({ do: "send", line, commands: [{ type: "subscribe", id, channels }] });
+  }
+
+  #where(test: (it: Channel) => boolean): string[] {
+    return [...this.#byName].filter(([, it]) => test(it)).map(([name]) => name);
   }
 
   #leave(line: Line, channels: string[]): void {

@@ -29,24 +29,28 @@ export interface Verdict {
   readonly reason: DisconnectReason;
 }
 
-const VERDICTS: Readonly<Record<number, Verdict>> = {
-  1000: { next: "stop", reason: "closed_by_server" },
-  1001: { next: "retry", reason: "draining" },
-  1009: { next: "stop", reason: "refused" },
-  400: { next: "stop", reason: "refused" },
-  401: { next: "token", reason: "unauthenticated" },
-  403: { next: "stop", reason: "refused" },
-  429: { next: "retry", reason: "rate_limited" },
-  4400: { next: "stop", reason: "refused" },
-  4401: { next: "token", reason: "unauthenticated" },
-  4403: { next: "stop", reason: "blocked" },
-  4409: { next: "stop", reason: "replaced" },
-  4429: { next: "retry", reason: "rate_limited" },
-  4430: { next: "retry", reason: "too_slow" },
-  4500: { next: "retry", reason: "server_error" },
+/** By close code or HTTP status. */
+const REASONS: Readonly<Record<number, DisconnectReason>> = {
+  400: "refused",
+  401: "unauthenticated",
+  403: "refused",
+  429: "rate_limited",
+  1000: "closed_by_server",
+  1001: "draining",
+  1009: "refused",
+  4400: "refused",
+  4401: "unauthenticated",
+  4403: "blocked",
+  4409: "replaced",
+  4429: "rate_limited",
+  4430: "too_slow",
+  4500: "server_error",
 };
+const FINAL: readonly DisconnectReason[] = ["refused", "closed_by_server", "blocked", "replaced"];
 
-/** The table of close codes and HTTP statuses. What it does not name is retried: a proxy may have made it. */
-export function verdict(end: LinkEnd): Verdict {
-  return VERDICTS[end.code ?? end.status ?? 0] ?? { next: "retry", reason: "link_lost" };
+/** What a close code or a status asks for. What the table does not name is retried: a proxy may have made it. */
+export function verdict({ code, status }: LinkEnd): Verdict {
+  const reason = REASONS[code ?? status ?? 0] ?? "link_lost";
+  if (reason === "unauthenticated") return { next: "token", reason };
+  return { next: FINAL.includes(reason) ? "stop" : "retry", reason };
 }

@@ -4,15 +4,15 @@ import type { Position } from "../wire.gen.js";
 export interface Place {
   readonly epoch: number;
   readonly offset: number;
+  /** As on the wire. */
+  readonly text: Position;
 }
 
 /** Reads `epoch-offset`; `undefined` for anything else. */
-export function place(position: Position | undefined): Place | undefined {
-  const dash = position?.indexOf("-") ?? -1;
-  if (position === undefined || dash <= 0) return undefined;
-  const epoch = Number(position.slice(0, dash));
-  const offset = Number(position.slice(dash + 1));
-  return Number.isSafeInteger(epoch) && Number.isSafeInteger(offset) ? { epoch, offset } : undefined;
+export function place(text: Position | undefined): Place | undefined {
+  const [epoch, offset] = text?.split("-").map(Number) ?? [];
+  // False where one of them is missing or no number.
+  return (epoch as number) >= 0 && (offset as number) >= 0 ? ({ epoch, offset, text } as Place) : undefined;
 }
 
 /** Negative if `a` stands before `b`. */
@@ -24,9 +24,4 @@ export function order(a: Place, b: Place): number {
 export function comparePositions(a: Position, b: Position): number {
   const [left, right] = [place(a), place(b)];
   return left && right ? order(left, right) : Number.NaN;
-}
-
-/** As on the wire. */
-export function text({ epoch, offset }: Place): Position {
-  return `${epoch}-${offset}`;
 }

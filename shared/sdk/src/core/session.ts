@@ -30,7 +30,7 @@ export interface SessionOptions {
   readonly connectTimeout: number;
   readonly callTimeout: number;
   readonly offlineTimeout: number;
-  readonly callsMax: number;
+  readonly queueMax: number;
   /** The silence after which a visible page asks whether the link lives. */
   readonly pingAfter: number;
   /** Goes into every `connect` frame: `device`, `maxRate`. */
@@ -80,7 +80,7 @@ export class Session implements Outlet {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#channels = new Channels(this, options.backoff, options.callTimeout);
-    this.#calls = new Calls(this, options.callsMax);
+    this.#calls = new Calls(this, options.queueMax);
     this.#route = new Route(options.urls, options.transports.length);
     this.#token = new TokenPlan(options.token, options.renews);
   }

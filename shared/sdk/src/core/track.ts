@@ -1,5 +1,5 @@
 import type { DeliveryClass, DeltaFrame, MessageFrame, Position, SubscribedFrame } from "../wire.gen.js";
-import { order, type Place, place, text } from "./position.js";
+import { order, type Place, place } from "./position.js";
 
 /** Unacknowledged critical messages remembered per inbox; beyond it the oldest is forgotten and would be shown again. */
 const ALERTS_SEEN_MAX = 10_000;
@@ -33,7 +33,7 @@ export class Track {
 
   /** The newest position seen. */
   get position(): Position | undefined {
-    return this.#last && text(this.#last);
+    return this.#last?.text;
   }
 
   /** The current values of a `latest` channel, by the age of their keys. */
@@ -95,8 +95,7 @@ export class Track {
     const [from, last, top] = [place(asked), this.#last, place(answer.position)];
     if (answer.class !== "reliable" || !from || !last || !top) return false;
     const oldest = place(answer.messages[0]?.position);
-    const next = { epoch: last.epoch, offset: last.offset + 1 };
-    const isJoined = order(top, last) <= 0 || (oldest !== undefined && order(oldest, next) <= 0);
+    const isJoined = order(top, last) <= 0 || (oldest?.epoch === last.epoch && oldest.offset <= last.offset + 1);
     return from.epoch !== last.epoch && top.epoch === last.epoch && isJoined;
   }
 
