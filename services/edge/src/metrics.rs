@@ -59,6 +59,12 @@ pub struct Metrics {
     pub conflated: Counter,
     /// Times that a reader of `latest` values was found behind what was written to it.
     pub slow_readers: Counter,
+    /// Critical messages queued before others that waited for the same connection.
+    pub overtakes: Counter,
+    /// Clients that a drain asked to go elsewhere.
+    pub drain_asked: Counter,
+    /// Clients that were still there when the time of a drain was up.
+    pub drain_cut: Counter,
     /// Connections closed with 4430.
     pub slow_closes: Counter,
     /// Where the time of publications went, each shard counted.
@@ -259,6 +265,9 @@ impl Metrics {
         edge.register("dropped", "Messages dropped for slow connections, by class", metrics.dropped.clone());
         edge.register("conflated", "Waiting values replaced by newer ones", metrics.conflated.clone());
         edge.register("slow_readers", "Readers of latest values found behind", metrics.slow_readers.clone());
+        edge.register("overtakes", "Critical messages queued before waiting others", metrics.overtakes.clone());
+        edge.register("drain_asked", "Clients asked to go elsewhere by a drain", metrics.drain_asked.clone());
+        edge.register("drain_cut", "Clients still there at the end of a drain's time", metrics.drain_cut.clone());
         edge.register("slow_closes", "Connections closed for slowness (4430)", metrics.slow_closes.clone());
         edge.register("recoveries", "Subscriptions with a position, by result", metrics.recoveries.clone());
         edge.register("gaps", "Holes seen in a channel's stream", metrics.gaps.clone());

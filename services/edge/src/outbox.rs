@@ -138,6 +138,11 @@ impl Outbox {
         self.replies
     }
 
+    /// Something waits that a critical message goes before.
+    pub(crate) fn is_overtaken_by_critical(&self) -> bool {
+        self.lanes.has_below_critical()
+    }
+
     /// Nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.lanes.is_empty() && self.wire.is_empty() && self.control.is_none() && self.last.is_none()

@@ -341,6 +341,7 @@ struct Round<'a> {
     queued: u64,
     deltas: u64,
     conflated: u64,
+    overtakes: u64,
     dropped: u64,
     /// Filters evaluated.
     evaluations: u64,
@@ -370,6 +371,7 @@ impl<'a> Round<'a> {
             queued: 0,
             deltas: 0,
             conflated: 0,
+            overtakes: 0,
             dropped: 0,
             evaluations: 0,
             lost: Vec::new(),
@@ -448,6 +450,10 @@ impl<'a> Round<'a> {
             Box::new(Tag { channel, mark: self.publication.position, receipts, span })
         });
         let item = Item { frame, tag };
+        if self.publication.priority == Priority::Critical {
+            let overtakes = connection.outbox.as_ref().is_some_and(|outbox| outbox.is_overtaken_by_critical());
+            self.overtakes += u64::from(overtakes);
+        }
         match connection.message(self.channel, self.class, self.publication, item, self.budget) {
             Pushed::Queued => self.queued += 1,
             Pushed::Conflated => self.conflated += 1,
@@ -465,6 +471,9 @@ impl<'a> Round<'a> {
         metrics.messages_out.inc_by(self.queued + self.conflated);
         metrics.conflated.inc_by(self.conflated);
         metrics.deltas.inc_by(self.deltas);
+        if self.overtakes > 0 {
+            metrics.overtakes.inc_by(self.overtakes);
+        }
         if self.evaluations > 0 {
             metrics.filter_evaluations.inc_by(self.evaluations);
         }

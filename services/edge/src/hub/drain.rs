@@ -34,6 +34,7 @@ impl Shard {
                 let Some(id) = waiting.pop() else { break };
                 let after_ms = rand::rng().random_range(0..=jitter_ms);
                 self.reply(id, &Event::Reconnect { reason: "draining", after_ms });
+                self.node.metrics.drain_asked.inc();
                 asked.push((id, Instant::now() + Duration::from_millis(after_ms + jitter_ms)));
             }
             asked.retain(|&(id, close_at)| {
@@ -51,6 +52,7 @@ impl Shard {
         }
         // The time is up for all that are left, also for those that came during the drain.
         let left = Self::connections_where(&self.hub.borrow(), |_| true);
+        self.node.metrics.drain_cut.inc_by(left.len() as u64);
         for id in left {
             self.close(id, CloseCode::GoingAway, "the node drains", None);
         }

@@ -81,6 +81,10 @@ impl Lanes {
         self.by_priority.iter().all(|lane| lane.entries.is_empty())
     }
 
+    pub(super) fn has_below_critical(&self) -> bool {
+        self.by_priority[1..].iter().any(|lane| !lane.entries.is_empty())
+    }
+
     pub(super) fn capacity(&self) -> usize {
         self.by_priority.iter().map(|lane| lane.entries.capacity()).sum::<usize>() + self.slots.capacity()
     }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// A counter of the node.
-async fn count(node: &Node, name: &str) -> u64 {
+pub(crate) async fn count(node: &Node, name: &str) -> u64 {
     let address = node.address;
     let text = tokio::task::spawn_blocking(move || Wire::get(address, "/metrics", &[]).body).await.unwrap();
     let prefix = format!("tickwire_edge_{name}_total ");

@@ -147,4 +147,5 @@ async fn a_critical_message_overtakes_what_waits_of_other_channels() {
     assert!(at(5_001) < 700, "it came as number {} of 902", at(5_001));
     let rest: Vec<_> = order.iter().copied().filter(|n| *n < 1_000).collect();
     assert_eq!(rest, (0..900).collect::<Vec<_>>());
+    assert_eq!(crate::load::count(&node, "overtakes").await, 1);
 }
