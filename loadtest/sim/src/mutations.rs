@@ -25,7 +25,7 @@ enum Place {
 }
 
 /// All of them.
-pub const MUTATIONS: [Mutation; 15] = [
+pub const MUTATIONS: [Mutation; 13] = [
     // A promoted replica goes on numbering where it stands, and hands out positions again.
     Mutation {
         name: "epoch-fence-ignored",
@@ -90,18 +90,6 @@ pub const MUTATIONS: [Mutation; 15] = [
             "redis.call('XADD', stream, 'MAXLEN', roughly, 1,",
         )]),
     },
-    // A node that comes back after a cut delivers before it has read what was revoked meanwhile.
-    Mutation {
-        name: "missed-revocations-unread",
-        promise: "G6",
-        place: Place::Rust(&[
-            ("shared/backplane/src/redis/intake.rs", &[("        self.tell_missed_controls().await?;\n", "")]),
-            (
-                "services/edge/src/controls.rs",
-                &[("if reading.begun.is_some_and(", "if !age.is_zero() || reading.begun.is_some_and(")],
-            ),
-        ]),
-    },
     Mutation {
         name: "outbox-without-bound",
         promise: "G7",
@@ -150,15 +138,6 @@ pub const MUTATIONS: [Mutation; 15] = [
         place: Place::Rust(&[(
             "shared/client/src/session/subscriptions.rs",
             &[("SubscriptionRequest { since: self.asked,", "SubscriptionRequest { since: None,")],
-        )]),
-    },
-    // A newcomer to a `latest` channel gets what the node has, however far behind that is.
-    Mutation {
-        name: "newcomers-get-what-is-there",
-        promise: "G3",
-        place: Place::Rust(&[(
-            "services/edge/src/recovery.rs",
-            &[("DeliveryClass::Latest if join.freshness != Freshness::Known => None,", "")],
         )]),
     },
 ];
