@@ -56,6 +56,7 @@ mod reply;
 mod stats;
 mod supervisor;
 mod topology;
+mod vouched;
 
 use self::core::Core;
 pub use config::{PARTITIONS_MAX, RedisConfig};

@@ -26,6 +26,7 @@ use super::{
     reply,
     stats::Counters,
     topology::Topology,
+    vouched::Recent,
 };
 use crate::{BackplaneError, ControlsMark, SubscriberId};
 
@@ -47,6 +48,7 @@ pub(super) struct Core {
     pub(super) health: Health,
     pub(super) links: Links,
     pub(super) rounds: Rounds,
+    pub(super) vouched: Recent,
     /// See [`RedisConfig::critical_replicas`].
     pub(super) critical_replicas: u32,
     /// How far [`Core::tell_missed_controls`] has told.
@@ -117,6 +119,7 @@ impl Core {
             links: Links::new(keys.partitions()),
             rounds: Rounds::default(),
             controls_told: tokio::sync::Mutex::default(),
+            vouched: Recent::default(),
             keys,
             config,
             counters: Counters::default(),

@@ -1,6 +1,7 @@
 //! Publishing: one function call a message, pipelined by partition.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     time::{Duration, Instant},
 };
@@ -18,6 +19,7 @@ use super::{
     link::{Answers, Lane},
     reply,
     stats::Counters,
+    vouched,
 };
 use crate::{BackplaneError, INBOX_CRITICAL_MAX, INBOX_ORDINARY_MAX, LATEST_KEYS_MAX, Publish, Published};
 
@@ -50,8 +52,9 @@ type Group<'a> = ((usize, bool), Vec<(usize, &'a Publish)>);
 
 impl Core {
     pub(super) async fn publish_all(&self, batch: &[Publish]) -> Vec<Result<Published, BackplaneError>> {
+        let named: Vec<Cow<'_, Publish>> = batch.iter().map(named).collect();
         let mut groups: BTreeMap<(usize, bool), Vec<(usize, &Publish)>> = BTreeMap::new();
-        for (at, publish) in batch.iter().enumerate() {
+        for (at, publish) in named.iter().map(|named| &**named).enumerate() {
             let partition = self.keys.partition(publish.channel.as_str());
             groups.entry((partition, self.replicas_of(publish) > 0)).or_default().push((at, publish));
         }
@@ -60,8 +63,14 @@ impl Core {
         for (at, result) in results.into_iter().flatten() {
             in_order[at] = Some(result);
         }
-        let results: Vec<_> =
-            in_order.into_iter().map(|result| result.unwrap_or_else(|| Err(unexpected("no answer")))).collect();
+        let results: Vec<_> = in_order
+            .into_iter()
+            .zip(batch)
+            .map(|(result, publish)| {
+                let published = result.unwrap_or_else(|| Err(unexpected("no answer")))?;
+                Ok(Published { duplicate: published.duplicate && publish.idempotency_key.is_some(), ..published })
+            })
+            .collect();
         Counters::add(&self.counters.publishes, batch.len());
         Counters::add(&self.counters.publish_errors, results.iter().filter(|result| result.is_err()).count());
         results
@@ -119,14 +128,24 @@ impl Core {
             match self.call_on(&link, lane, &commands).await {
                 Err(CallError::Lost(_)) if repeats < REPEATS_MAX => Counters::add(&self.counters.repeats, chunk.len()),
                 Err(error) => return Err(error.into_backplane()),
-                Ok(answers) if is_durable => return self.confirmed(answers, chunk),
                 Ok(answers) => {
-                    let pairs = answers.into_iter().zip(chunk);
-                    return Ok(pairs.map(|(answer, (_, publish))| published(answer, publish)).collect());
+                    let results =
+                        if is_durable { self.confirmed(answers, chunk)? } else { all_published(answers, chunk) };
+                    self.vouch(chunk, &results, &link.run_id);
+                    return Ok(results);
                 }
             }
         }
         Err(unexpected("no answer"))
+    }
+
+    /// Remembers for a while what must not be lost with `server`.
+    fn vouch(&self, chunk: &[(usize, &Publish)], results: &[Result<Published, BackplaneError>], server: &str) {
+        for ((_, publish), _) in chunk.iter().zip(results).filter(|(_, result)| result.is_ok()) {
+            if vouched::is_vouched(publish) {
+                self.vouched.vouch(publish, server);
+            }
+        }
     }
 
     /// `WAIT` counts replicas that have all that its connection wrote, so it goes right behind the messages.
@@ -257,6 +276,19 @@ fn envelope(publish: &Publish) -> bytes::Bytes {
         data: &publish.data,
     }
     .encode()
+}
+
+/// The message, with an idempotency key by chance where it must have one to be published again at another server.
+fn named(publish: &Publish) -> Cow<'_, Publish> {
+    if publish.idempotency_key.is_some() || !vouched::is_vouched(publish) {
+        return Cow::Borrowed(publish);
+    }
+    let key = format!("{:032x}", rand::random::<u128>());
+    Cow::Owned(Publish { idempotency_key: Some(key), ..publish.clone() })
+}
+
+fn all_published(answers: Answers, chunk: &[(usize, &Publish)]) -> Vec<Result<Published, BackplaneError>> {
+    answers.into_iter().zip(chunk).map(|(answer, (_, publish))| published(answer, publish)).collect()
 }
 
 /// Reads an answer. A message without a key that was published already was so by an earlier attempt of this very call; of

@@ -21,6 +21,7 @@ pub(super) struct Counters {
     pub(super) timeouts: AtomicU64,
     pub(super) repeats: AtomicU64,
     pub(super) not_durable: AtomicU64,
+    pub(super) restated: AtomicU64,
 }
 
 /// A reading of the backplane's counters, all since start.
@@ -55,6 +56,8 @@ pub struct Stats {
     pub repeats: u64,
     /// Publishes that fewer replicas confirmed than was asked for.
     pub not_durable: u64,
+    /// Critical messages that a replaced server had acknowledged and its successor lacked, published again.
+    pub restated: u64,
 }
 
 impl Stats {
@@ -76,6 +79,11 @@ impl Stats {
             count("timeouts", "Calls without an answer within their deadline", self.timeouts),
             count("repeats", "Calls made again after their connection was lost", self.repeats),
             count("not_durable", "Publishes confirmed by too few replicas", self.not_durable),
+            count(
+                "restated",
+                "Critical messages that Redis lost with a replaced server, published again",
+                self.restated,
+            ),
         ]
     }
 }
@@ -102,6 +110,7 @@ impl Counters {
             timeouts: read(&self.timeouts),
             repeats: read(&self.repeats),
             not_durable: read(&self.not_durable),
+            restated: read(&self.restated),
         }
     }
 }

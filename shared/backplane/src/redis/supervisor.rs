@@ -199,5 +199,8 @@ pub(super) async fn upkeep(core: Arc<Core>) {
         if let Err(error) = swept.and(stated) {
             tracing::debug!(%error, "presence is put right later");
         }
+        if let Err(error) = core.restate_vouched().await {
+            tracing::warn!(%error, "critical messages of a replaced server are published again later");
+        }
     }
 }

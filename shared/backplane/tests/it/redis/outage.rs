@@ -177,6 +177,40 @@ async fn an_inboxs_debts_survive_a_new_epoch() {
     assert_eq!(state.owed.iter().map(|publication| publication.position).collect::<Vec<_>>(), [Some(later)]);
 }
 
+/// A server that took a critical message and lost it gets it again from the process that was told it is safe; one that has
+/// it still, and knows that it was acknowledged, keeps that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_critical_message_that_a_replaced_server_lost_is_published_again() {
+    for (options, is_kept) in [(["--appendonly", "no"], false), (["--appendfsync", "always"], true)] {
+        let mut server = RedisServer::with_options(&if is_kept {
+            vec!["--appendonly", "yes", options[0], options[1]]
+        } else {
+            vec![options[0], options[1], "--save", ""]
+        });
+        let backplane = connect(server.url()).await;
+        let inbox = channel("user:ann");
+        let critical = |key: Option<&str>| Publish {
+            priority: tickwire_protocol::Priority::Critical,
+            idempotency_key: key.map(Into::into),
+            ..Publish::new(inbox.clone(), Policy::inbox(), RawJson::of(&key).unwrap())
+        };
+        let read = backplane.publish(critical(Some("read"))).await.unwrap().position.unwrap();
+        backplane.publish(critical(None)).await.unwrap();
+        backplane.publish(Publish::new(inbox.clone(), Policy::inbox(), RawJson::null())).await.unwrap();
+        backplane.acknowledge(&inbox, None, &[read]).await.unwrap();
+        server.kill();
+        until("the loss is noticed", || !backplane.is_healthy()).await;
+        server.restart();
+        until("it is healthy again", || backplane.is_healthy()).await;
+        let lost = if is_kept { 0 } else { 2 };
+        until("what was lost is published again", || backplane.stats().restated == lost).await;
+        // Nobody can know what the lost store knew of acknowledgements: again is better than never.
+        let owed = backplane.inbox(&inbox, &Policy::inbox(), None).await.unwrap().owed;
+        let critical = owed.iter().filter(|publication| publication.priority == tickwire_protocol::Priority::Critical);
+        assert_eq!(critical.count(), if is_kept { 1 } else { 2 }, "{options:?}");
+    }
+}
+
 /// An alert's deadline is as durable as the store: a restart with an append-only file forgets neither it nor its message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_alert_is_escalated_after_a_restart() {
