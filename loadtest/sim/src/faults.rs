@@ -103,6 +103,9 @@ impl Fault {
     /// Breaks it.
     pub fn begin(&self, sim: &mut turmoil::Sim<'static>, cluster: &Cluster, journal: &Journal) {
         journal.tell(Event::Fault(format!("{self:?}")));
+        if matches!(self, Self::Crash(host) | Self::Vanish(host) if EMITTERS.contains(host)) {
+            journal.tell(Event::PublisherDied);
+        }
         match *self {
             Self::Crash(host) => sim.crash(host),
             Self::Vanish(host) => {

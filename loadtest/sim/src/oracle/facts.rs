@@ -6,6 +6,9 @@ use tickwire_protocol::Position;
 
 use super::{Event, MessageId, Verdicts};
 
+/// How long a publisher may need to publish again what a store forgot, from its death: it has to come back first.
+const VOUCHING_MS: u64 = 10_000;
+
 /// A message.
 #[derive(Debug, Clone)]
 pub(crate) struct Fact {
@@ -25,6 +28,8 @@ pub struct Facts {
     by_position: BTreeMap<(String, Position), MessageId>,
     /// When the store died, and until when its writes survived.
     losses: Vec<(u64, u64)>,
+    /// When a process that publishes died.
+    deaths: Vec<u64>,
     restarts: u32,
     epochs: BTreeMap<String, Vec<u64>>,
 }
@@ -49,6 +54,7 @@ impl Facts {
                 self.restarts += 1;
             }
             Event::StoreRestarted => self.restarts += 1,
+            Event::PublisherDied => self.deaths.push(now_ms),
             _ => {}
         }
     }
@@ -114,6 +120,15 @@ impl Facts {
     /// Whether a write made between these two times may be gone.
     pub(crate) fn may_have_lost(&self, from_ms: u64, to_ms: u64) -> bool {
         self.losses.iter().any(|(died, survived)| from_ms <= *died && to_ms >= *survived)
+    }
+
+    /// Whether a message may be gone for good although its publisher vouches for it: that died too, before or soon after the
+    /// store did.
+    pub(crate) fn may_be_gone(&self, fact: &Fact) -> bool {
+        let acked_ms = fact.acked.map_or(fact.begun_ms, |(acked_ms, _)| acked_ms);
+        let lost = self.losses.iter().filter(|(died, survived)| fact.begun_ms <= *died && acked_ms >= *survived);
+        lost.into_iter()
+            .any(|(store, _)| self.deaths.iter().any(|at| (fact.begun_ms..store + VOUCHING_MS).contains(at)))
     }
 
     pub(crate) fn restarts(&self) -> u32 {

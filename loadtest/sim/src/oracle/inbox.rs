@@ -57,12 +57,14 @@ impl Inbox {
             let acked_ms = fact.acked.map_or(fact.begun_ms, |(acked_ms, _)| acked_ms);
             let is_lost = facts.may_have_lost(fact.begun_ms, acked_ms);
             let acknowledgement = self.acknowledged.get(&(user.to_owned(), *id));
-            if acknowledgement.is_none() && !owed.contains(id) && !is_lost {
+            if acknowledgement.is_none() && !owed.contains(id) && !facts.may_be_gone(fact) {
                 verdicts.broken("G4", format!("user {user}: alert {id} was not acknowledged and does not come again"));
             }
             if let Some(Acknowledgement { begun_ms, confirmed_ms: Some(confirmed_ms) }) = acknowledgement
                 && owed.contains(id)
                 && !facts.may_have_lost(*begun_ms, *confirmed_ms)
+                // Published again, it has another position than the acknowledged one.
+                && !is_lost
             {
                 verdicts.broken("G4", format!("user {user}: alert {id} was acknowledged and comes again"));
             }

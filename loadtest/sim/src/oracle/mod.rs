@@ -62,6 +62,8 @@ pub enum Event {
     Revoked { user: String },
     /// The store died, and came back with what was written until then; `None`: with nothing.
     StoreLost { written_until_ms: Option<u64> },
+    /// A process that publishes died: what it vouched for is not published again.
+    PublisherDied,
     /// The store came back with everything.
     StoreRestarted,
     /// Who is where, as asked of the cluster, beside who really is.
