@@ -62,7 +62,7 @@ pub struct Stats {
 
 impl Stats {
     /// All of them, for metrics.
-    pub fn counts(&self) -> [Count; 14] {
+    pub fn counts(&self) -> [Count; 15] {
         let count = |name, help, value| Count { name, help, value };
         [
             count("publishes", "Messages published", self.publishes),
