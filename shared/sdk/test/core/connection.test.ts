@@ -120,7 +120,7 @@ describe("connecting", () => {
     expect(it.state.status).toBe("connected");
   });
 
-  test("the server's advice takes the place of the own delay, and no event shortens it", async () => {
+  test("the server's advice takes the place of the own delay", async () => {
     edge.serve();
     const it = client();
     it.connect();
@@ -128,7 +128,6 @@ describe("connecting", () => {
     edge.socket.push({ type: "error", code: "rate_limited", message: "m", retryable: true, retryAfterMs: 30_000 });
     edge.socket.end(4429);
     expect(it.state).toMatchObject({ retryInMs: 30_000, reason: "rate_limited" });
-    globalThis.dispatchEvent?.(new Event("online"));
     await pass(29_990);
     expect(edge.sockets).toHaveLength(1);
     await pass(30);
@@ -361,5 +360,50 @@ describe("make before break", () => {
     await pass(10);
     expect(it.state.status).toBe("connected");
     expect(edge.sockets).toHaveLength(2);
+  });
+
+  test("an old node that falls silent hands over, too", async () => {
+    edge.serve();
+    const it = client();
+    it.subscribe(room);
+    await pass(10);
+    edge.opening = () => {};
+    edge.answer = () => {};
+    await pass(5_000);
+    const old = edge.socket;
+    old.push({ type: "reconnect", reason: "draining", afterMs: 2_000 });
+    await pass(9_500);
+    expect(old.isClosedByClient).toBe(true);
+    expect(edge.sockets, "the successor under way is taken, none is begun anew").toHaveLength(2);
+    edge.serve();
+    edge.socket.open();
+    await pass(10);
+    expect(it.state.status).toBe("connected");
+  });
+
+  test("a channel that has moved is heard on the successor alone: no older value after a newer one", async () => {
+    edge.serve((channel) => ({
+      class: "latest",
+      recovered: false,
+      messages: [message(channel, undefined, "old", { key: "k" })],
+    }));
+    const it = client();
+    const seen: unknown[] = [];
+    it.subscribe("prices:A").on("message", ({ data }) => seen.push(data));
+    it.subscribe("prices:B");
+    await pass(10);
+    const old = edge.socket;
+    edge.answer = (socket, command) => {
+      if (command.type === "connect") socket.push(connected(command.id));
+    };
+    old.push({ type: "reconnect", reason: "draining", afterMs: 0 });
+    await pass(10);
+    const next = edge.socket;
+    const [asked] = next.of("subscribe");
+    const newer = message("prices:A", undefined, "newer", { key: "k", time: 2 });
+    next.push({ id: asked?.id, type: "subscribed", channel: "prices:A", class: "latest", recovered: false, messages: [newer] });
+    old.push(message("prices:A", undefined, "late", { key: "k" }));
+    expect(seen).toEqual(["old", "newer"]);
+    expect(old.isClosedByClient, "the other channel is still there").toBe(false);
   });
 });

@@ -87,7 +87,7 @@ describe("recovery", () => {
       recovered: true,
       messages: [1, 2, 3].map((n) => message(channel, `1-${n}`, n)),
     }));
-    edge.socket.push(message("room:1", "1-3", 3));
+    edge.socket.push(message("room:1", "1-2", 2));
     expect(seen).toEqual([]);
     await pass(10);
     expect(seen).toEqual([1, 2, 3]);

@@ -53,6 +53,18 @@ test.each([
   expect(client.state.status).toBe("connected");
 });
 
+test("what the server advised no event shortens", async () => {
+  start();
+  await pass(10);
+  edge.socket.push({ type: "error", code: "rate_limited", message: "m", retryable: true, retryAfterMs: 30_000 });
+  edge.socket.end(4429);
+  window.dispatchEvent(new Event("online"));
+  await pass(29_900);
+  expect(edge.sockets).toHaveLength(1);
+  await pass(200);
+  expect(client.state.status).toBe("connected");
+});
+
 test("a hidden page does not ask, and asks as soon as it is seen", async () => {
   start();
   await pass(10);
