@@ -35,7 +35,7 @@ export interface ConnectionState {
   readonly reason?: DisconnectReason;
   /** Close code of the link that ended. */
   readonly code?: number;
-  /** Attempts since a connection last stood for five seconds. */
+  /** Attempts since a connection last stood for a second. */
   readonly attempt?: number;
   /** While `reconnecting`: milliseconds until the next attempt, as of this state. */
   readonly retryInMs?: number;

@@ -26,6 +26,14 @@ interface Channel {
   retryAt: number;
 }
 
+/**
+ * The old link is not heard any more. Values of a `latest` channel have no positions, and the successor's answer may be older
+ * than what the old link brings meanwhile: such a channel is heard on neither from the question to the answer.
+ */
+function isLeft({ stage, track }: Channel): boolean {
+  return stage[NEXT] === LIVE || (stage[NEXT] > 0 && track.class === "latest");
+}
+
 /** Subscriptions over the links that carry them: each is made again on every link, from its last position. */
 export class Channels {
   readonly #byName = new Map<string, Channel>();
@@ -114,11 +122,6 @@ export class Channels {
     );
   }
 
-  /** The successor serves the channel already. */
-  hasMoved(channel: string): boolean {
-    return this.#byName.get(channel)?.stage[NEXT] === LIVE;
-  }
-
   /** The successor still owes an answer. */
   areMoving(): boolean {
     return [...this.#byName.values()].some((it) => it.stage[NEXT] > 0);
@@ -136,9 +139,9 @@ export class Channels {
 
   /** The successor is gone: channels that it served alone are asked for on the old link, which has gone on sending them unheard. */
   stay(now: number): void {
-    const moved = this.#where((it) => it.stage[NEXT] === LIVE);
+    const moved = this.#where(isLeft);
     for (const it of this.#byName.values()) {
-      if (it.stage[NEXT] === LIVE) it.stage[CURRENT] = WAITING;
+      if (isLeft(it)) it.stage[CURRENT] = WAITING;
       it.stage[NEXT] = WAITING;
     }
     if (moved.length === 0) return;
@@ -253,7 +256,7 @@ export class Channels {
   #speaker(line: Line, channel: string): Channel | undefined {
     const it = this.#byName.get(channel);
     if (!it) return undefined;
-    return (it.stage[NEXT] === LIVE ? NEXT : CURRENT) === line && it.stage[line] === LIVE ? it : undefined;
+    return (isLeft(it) ? NEXT : CURRENT) === line && it.stage[line] === LIVE ? it : undefined;
   }
 
   #anew(now: number, channel: string, it: Channel): void {

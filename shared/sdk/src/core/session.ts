@@ -10,8 +10,11 @@ import { Liveness } from "./liveness.js";
 import { Route } from "./route.js";
 import { TokenPlan } from "./token.js";
 
-/** A link that lasted this long proves that connecting works: the next failure starts the backoff anew. */
-const STEADY_MS = 5_000;
+/**
+ * A link that served this long proves that connecting works: the next failure starts the backoff anew. A server that takes links
+ * and drops them at once is still left alone longer each time; one that goes away every few seconds is not.
+ */
+const STEADY_MS = 1_000;
 /** A client woken by its browser tries again within this. */
 const WAKE_MS = 250;
 const NEVER = Number.POSITIVE_INFINITY;
