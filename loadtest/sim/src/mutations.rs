@@ -25,7 +25,7 @@ enum Place {
 }
 
 /// All of them.
-pub const MUTATIONS: [Mutation; 13] = [
+pub const MUTATIONS: [Mutation; 14] = [
     // A promoted replica goes on numbering where it stands, and hands out positions again.
     Mutation {
         name: "epoch-fence-ignored",
@@ -89,6 +89,24 @@ pub const MUTATIONS: [Mutation; 13] = [
             "redis.call('XADD', stream, 'MAXLEN', roughly, args[COUNT],",
             "redis.call('XADD', stream, 'MAXLEN', roughly, 1,",
         )]),
+    },
+    // A node that comes back after a cut goes on as if nothing had been revoked meanwhile.
+    Mutation {
+        name: "missed-revocations-unread",
+        promise: "G6",
+        place: Place::Rust(&[
+            ("shared/backplane/src/redis/intake.rs", &[("        self.tell_missed_controls().await?;\n", "")]),
+            (
+                "services/edge/src/controls.rs",
+                &[
+                    ("if reading.begun.is_some_and(", "if !age.is_zero() || reading.begun.is_some_and("),
+                    (
+                        "const READ_INTERVAL: Duration = Duration::from_secs(1)",
+                        "const READ_INTERVAL: Duration = Duration::from_secs(60)",
+                    ),
+                ],
+            ),
+        ]),
     },
     Mutation {
         name: "outbox-without-bound",
