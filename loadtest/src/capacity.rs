@@ -70,8 +70,8 @@ pub struct Need {
     pub edge_gbit: f64,
     /// Out of all Redis primaries to edges, Gbit/s.
     pub redis_gbit: f64,
-    /// Until the clients of a lost edge are back on the others, seconds at full speed.
-    pub takeover_s: f64,
+    /// How long all cores of the other edges are busy with taking the clients of a lost one, milliseconds.
+    pub takeover_ms: f64,
 }
 
 impl Capacity {
@@ -112,7 +112,7 @@ impl Capacity {
         let own_per_s = clients * self.own_per_s;
         let copies_per_s = self.shared_per_s * edges as f64 + own_per_s;
         let redis_cores = ((self.shared_per_s + own_per_s) * self.publish_us + copies_per_s * self.copy_us) / 1e6;
-        let takeover_s = clients / edges as f64 / (self.connects_per_s * self.edge_cores * (edges - 1) as f64);
+        let takeover_ms = 1e3 * clients / edges as f64 / (self.connects_per_s * self.edge_cores * (edges - 1) as f64);
         Need {
             connections,
             edges,
@@ -120,22 +120,22 @@ impl Capacity {
             shards: ((redis_cores / self.utilization).ceil() as u64).max(1),
             edge_gbit: deliveries_per_s * self.wire_bytes * 8.0 / 1e9 / edges as f64,
             redis_gbit: copies_per_s * self.wire_bytes * 8.0 / 1e9,
-            takeover_s,
+            takeover_ms,
         }
     }
 
     /// A Markdown table, and the assumptions under it.
     pub fn table(&self) -> Result<String, String> {
         let mut text = String::from(
-            "| connections | edges | decided by | Redis primaries | out of an edge | out of Redis | a lost edge's clients are back in |\n\
+            "| connections | edges | decided by | Redis primaries | out of an edge | out of Redis | taking over a lost edge's clients |\n\
              | --- | --- | --- | --- | --- | --- | --- |\n",
         );
         for need in self.needs()? {
-            let Need { connections, edges, limit, shards, edge_gbit, redis_gbit, takeover_s } = need;
+            let Need { connections, edges, limit, shards, edge_gbit, redis_gbit, takeover_ms } = need;
             // Writing to a String does not fail.
             let _ = writeln!(
                 text,
-                "| {connections} | {edges} | {limit} | {shards} | {edge_gbit:.2} Gbit/s | {redis_gbit:.2} Gbit/s | {takeover_s:.2} s |"
+                "| {connections} | {edges} | {limit} | {shards} | {edge_gbit:.2} Gbit/s | {redis_gbit:.2} Gbit/s | {takeover_ms:.0} ms |"
             );
         }
         let _ = write!(

@@ -13,7 +13,7 @@ mod tools;
 
 pub(crate) use environment::write as write_environment;
 
-use crate::shell::cargo;
+use crate::shell::{cargo, output};
 
 /// Services that have a binary and an image.
 const SERVICES: &[&str] = &["edge", "emitter", "loadtest"];
@@ -28,7 +28,20 @@ pub(crate) fn test(writes: bool) -> anyhow::Result<()> {
     let packages: Vec<String> = SERVICES.iter().map(|service| format!("tickwire-{service}")).collect();
     build.extend(packages.iter().flat_map(|package| ["-p", package]));
     cargo(&build)?;
+    capacity(writes)?;
     let engine = engine::Engine::start()?;
     images::prepare(&engine, SERVICES, "debug")?;
     compose::check(&engine, "debug", writes)
+}
+
+/// The page of sizes says what the command says.
+fn capacity(writes: bool) -> anyhow::Result<()> {
+    let table = output("target/debug/tickwire-loadtest", &["plan"])?;
+    let text = format!(
+        "# How much of it\n\n\
+         `tickwire-loadtest plan` computes sizes from measured costs. Its defaults are this project's own figures (top README,\n\
+         \"Numbers\") and the load of a trading day; each is an option. Measure with `cargo xtask bench` or a load-test Job on your\n\
+         machines, and put the figures in. By itself it says (made by `cargo xtask test-deploy --write`):\n\n{table}"
+    );
+    documents::keep("helm/CAPACITY.md", &text, writes)
 }
