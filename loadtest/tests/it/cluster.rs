@@ -32,7 +32,11 @@ impl Cluster {
     /// An edge and an emitter on memory.
     pub(crate) async fn standalone() -> Self {
         let shutdown = CancellationToken::new();
-        let config = tickwire_standalone::Config { edge: edge_config("edge"), emitter: emitter_config() };
+        let config = tickwire_standalone::Config {
+            edge: edge_config("edge"),
+            emitter: emitter_config(),
+            ..tickwire_standalone::Config::default()
+        };
         let edge_listener = tickwire_edge::listen(local()).unwrap();
         let emitter_listener = tokio::net::TcpListener::bind(local()).await.unwrap();
         let (edge, emitter) = (edge_listener.local_addr().unwrap(), emitter_listener.local_addr().unwrap());

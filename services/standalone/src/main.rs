@@ -1,4 +1,4 @@
-//! `tickwire-standalone`: an edge and an emitter in one process.
+//! `tickwire-standalone`: an edge, an emitter and a feed in one process.
 
 use std::{collections::BTreeMap, io::Write, net::SocketAddr, process::ExitCode};
 
@@ -8,9 +8,10 @@ use serde::Deserialize;
 use tickwire_auth::AuthConfig;
 use tickwire_edge::config::{EdgeConfig, LimitsConfig};
 use tickwire_emitter::{EmitterConfig, EscalationConfig};
+use tickwire_feed::FeedConfig;
 use tickwire_protocol::namespace::Policy;
 use tickwire_standalone::{
-    Config,
+    Config, Market,
     development::{self, Welcome},
 };
 use tickwire_telemetry::{TelemetryConfig, config, fail, fail_init, shutdown};
@@ -30,9 +31,18 @@ struct Arguments {
     /// Where backends publish [default: 127.0.0.1:8001].
     #[arg(long)]
     emitter_listen: Option<SocketAddr>,
+    /// Where the feed tells how it stands [default: 127.0.0.1:8002].
+    #[arg(long)]
+    feed_listen: Option<SocketAddr>,
+    /// Market data from the exchanges instead of from recordings.
+    #[arg(long, conflicts_with = "no_feed")]
+    live: bool,
+    /// No market data at all.
+    #[arg(long)]
+    no_feed: bool,
 }
 
-/// The sections of both services.
+/// The sections of all services.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Settings {
@@ -41,12 +51,13 @@ struct Settings {
     edge: EdgeConfig,
     emitter: EmitterConfig,
     escalation: EscalationConfig,
+    feed: FeedConfig,
     namespaces: BTreeMap<String, Policy>,
     telemetry: TelemetryConfig,
 }
 
 /// The sections' names.
-const SECTIONS: [&str; 7] = ["auth", "limits", "edge", "emitter", "escalation", "namespaces", "telemetry"];
+const SECTIONS: [&str; 8] = ["auth", "limits", "edge", "emitter", "escalation", "feed", "namespaces", "telemetry"];
 
 /// Where standalone's defaults differ from the services' own: on one machine all clients are one address, often one user, and
 /// whoever stops the process wants it to end.
@@ -86,10 +97,18 @@ fn main() -> ExitCode {
 /// Everything that can be found wrong before a port is bound.
 fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
     let settings: Settings = config::load_over(DEFAULTS, &SECTIONS)?;
-    let Settings { auth, limits, mut edge, mut emitter, escalation, namespaces, telemetry } = settings;
+    let Settings { auth, limits, mut edge, mut emitter, escalation, mut feed, namespaces, telemetry } = settings;
     edge.listen = arguments.listen.unwrap_or(edge.listen);
     emitter.listen = arguments.emitter_listen.unwrap_or(emitter.listen);
+    feed.listen = arguments.feed_listen.unwrap_or(feed.listen);
+    feed.validate()?;
     let mut config = Config {
+        feed: tickwire_feed::Config { feed, namespaces: namespaces.clone(), telemetry: telemetry.clone() },
+        market: match (arguments.live, arguments.no_feed) {
+            (true, _) => Market::Live,
+            (_, true) => Market::None,
+            _ => Market::Replayed,
+        },
         emitter: tickwire_emitter::Config {
             auth: auth.clone(),
             emitter,

@@ -1,6 +1,9 @@
 //! The commands, one a file.
 
+pub(crate) mod record;
 pub(crate) mod replay;
+pub(crate) mod serve;
+pub(crate) mod simulate;
 
 use std::process::ExitCode;
 

@@ -230,7 +230,20 @@ impl Standalone {
     }
 
     pub(crate) async fn with(emitter_config: tickwire_emitter::Config) -> Self {
-        let config = tickwire_standalone::Config { edge: edge_config(), emitter: emitter_config };
+        Self::with_market(emitter_config, tickwire_standalone::Market::None).await
+    }
+
+    pub(crate) async fn with_market(
+        emitter_config: tickwire_emitter::Config,
+        market: tickwire_standalone::Market,
+    ) -> Self {
+        let mut config = tickwire_standalone::Config {
+            edge: edge_config(),
+            emitter: emitter_config,
+            market,
+            ..tickwire_standalone::Config::default()
+        };
+        config.feed.feed.listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let edge_listener = tickwire_edge::listen(local()).unwrap();
         let emitter_listener = tokio::net::TcpListener::bind(local()).await.unwrap();
         let (edge, emitter_addr) = (edge_listener.local_addr().unwrap(), emitter_listener.local_addr().unwrap());

@@ -9,6 +9,7 @@ mod drain;
 mod escalation;
 mod fallback;
 mod inbox;
+mod market;
 mod outage;
 mod raw;
 mod resubscribe;
