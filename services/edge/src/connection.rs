@@ -193,6 +193,21 @@ impl Connection {
         }
     }
 
+    /// Queues a view's message: `whole` where an older one of the channel waits.
+    pub(crate) fn view(
+        &mut self,
+        channel: ChannelId,
+        publication: &Arc<Publication>,
+        frame: bytes::Bytes,
+        whole: impl FnOnce() -> Option<bytes::Bytes>,
+        budget: usize,
+    ) -> Pushed {
+        if self.closing.is_some() {
+            return Pushed::Dropped;
+        }
+        self.outbox.get_or_insert_default().push_view(channel, publication, frame, whole, budget)
+    }
+
     /// Ends it: `last` (an event such as `error`) if there is one, then a close frame; dropped at `deadline_ms` at the latest.
     pub(crate) fn close(&mut self, code: CloseCode, reason: &str, last: Option<&Event>, deadline_ms: u32) {
         if self.closing.is_some() {

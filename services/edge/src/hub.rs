@@ -21,6 +21,8 @@ pub(crate) mod repair;
 mod run;
 pub(crate) mod stream;
 pub(crate) mod upkeep;
+mod viewers;
+pub(crate) mod views;
 
 use std::{
     cell::{Cell, RefCell},

@@ -65,6 +65,12 @@ pub struct Metrics {
     pub drain_asked: Counter,
     /// Clients that were still there when the time of a drain was up.
     pub drain_cut: Counter,
+    /// Views of books that are computed, each shard counted.
+    pub views: Gauge,
+    /// Messages made for views, each once for all its receivers of a shard.
+    pub view_updates: Counter,
+    /// Messages of a book's channel that were none.
+    pub book_messages_damaged: Counter,
     /// Connections closed with 4430.
     pub slow_closes: Counter,
     /// Where the time of publications went, each shard counted.
@@ -268,6 +274,13 @@ impl Metrics {
         edge.register("overtakes", "Critical messages queued before waiting others", metrics.overtakes.clone());
         edge.register("drain_asked", "Clients asked to go elsewhere by a drain", metrics.drain_asked.clone());
         edge.register("drain_cut", "Clients still there at the end of a drain's time", metrics.drain_cut.clone());
+        edge.register("views", "Views of books computed, each shard counted", metrics.views.clone());
+        edge.register("view_updates", "Messages made for views, each once a shard", metrics.view_updates.clone());
+        edge.register(
+            "book_messages_damaged",
+            "Messages in a book's channel that are no book's",
+            metrics.book_messages_damaged.clone(),
+        );
         edge.register("slow_closes", "Connections closed for slowness (4430)", metrics.slow_closes.clone());
         edge.register("recoveries", "Subscriptions with a position, by result", metrics.recoveries.clone());
         edge.register("gaps", "Holes seen in a channel's stream", metrics.gaps.clone());

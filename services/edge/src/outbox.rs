@@ -220,6 +220,28 @@ impl Outbox {
         Pushed::Queued
     }
 
+    /// Appends a view's message, which says what changed since the one before; where one of the channel waits, `whole` takes its
+    /// place, and what a slow reader gets is always one message that needs no other.
+    pub(crate) fn push_view(
+        &mut self,
+        channel: ChannelId,
+        publication: &Arc<Publication>,
+        frame: Bytes,
+        whole: impl FnOnce() -> Option<Bytes>,
+        budget: usize,
+    ) -> Pushed {
+        let has_slot = self.lanes.find_slot(channel, publication).is_some();
+        let purged = if has_slot { 0 } else { self.lanes.purge(channel) };
+        self.waiting -= purged;
+        let is_behind = has_slot || purged > 0;
+        let frame = if is_behind { whole() } else { Some(frame) };
+        let Some(frame) = frame else { return Pushed::Overflow };
+        match self.push_latest(channel, publication, Item { frame, tag: None }, budget) {
+            Pushed::Queued if is_behind => Pushed::Conflated,
+            pushed => pushed,
+        }
+    }
+
     /// Whether a value of `publication`'s key waits: it would be replaced, and never be sent.
     pub(crate) fn holds_value(&self, channel: ChannelId, publication: &Publication) -> bool {
         self.lanes.find_slot(channel, publication).is_some()

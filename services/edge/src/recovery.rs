@@ -18,6 +18,7 @@ use crate::{
         Hub, Shard,
         channel::{Channel, Freshness, Join},
         stream::{Next, Status, is_expired},
+        views::{Doubt, Views},
     },
     metrics::reason,
     outbox::{ChannelId, Tag},
@@ -169,7 +170,15 @@ impl Shard {
             && let Some(mut join) = joins.pop_front()
         {
             looked += 1;
-            match hub.channels[id.0 as usize].stream.splice(join.since, history, now) {
+            let channel = &mut hub.channels[id.0 as usize];
+            match channel.stream.splice(join.since, history, now) {
+                Some((messages, _)) if join.depth().is_some() => {
+                    channel.views.get_or_insert_with(|| Box::new(Views::of(&messages)));
+                    if hub.outage.lasts() {
+                        self.suspend_views(&mut hub, id, Doubt::Outage);
+                    }
+                    self.answer(&mut hub, id, &mut join, Answer::nothing(false));
+                }
                 Some((messages, recovered)) => self.answer(&mut hub, id, &mut join, Answer { messages, recovered }),
                 None => rest.push_back(join),
             }
@@ -260,12 +269,16 @@ impl Shard {
         let traced_ms = join.options.as_ref().filter(|options| options.trace).map(|_| now_ms());
         let (name, class) = (channel.name.clone(), channel.policy.class);
         let position = (channel.policy.history_count > 0).then(|| channel.stream.position());
+        let depth = join.depth();
+        // A view has no positions: its client goes on with a snapshot of it, wherever it was.
+        let (class, position) = if depth.is_some() { (DeliveryClass::Volatile, None) } else { (class, position) };
         if let Some(options) = &join.options {
             messages.retain(|message| options.want(message));
         }
         if self.admit(hub, id, join, &messages).is_none() {
             return;
         }
+        messages.extend(depth.and_then(|depth| self.show_view(hub, id, depth)));
         if join.since.is_some() {
             let result = if recovered { "recovered" } else { "history_gone" };
             self.node.metrics.recoveries.get_or_create(&reason(result)).inc();
@@ -301,6 +314,9 @@ impl Shard {
 
 /// What a channel's memory has for a newcomer; `None` if the store must be read.
 fn from_memory(channel: &Channel, join: &Join, now_ms: u64) -> Option<Answer> {
+    if join.depth().is_some() {
+        return channel.views.as_ref().map(|_| Answer::nothing(false));
+    }
     match channel.policy.class {
         DeliveryClass::Inbox => None,
         DeliveryClass::Latest if join.freshness != Freshness::Known => None,

@@ -13,6 +13,7 @@
 #![allow(rustdoc::private_intra_doc_links, reason = "the crate's own map")]
 
 mod backoff;
+mod book;
 mod client;
 pub mod emitter;
 mod error;
@@ -24,6 +25,7 @@ mod shell;
 mod track;
 
 pub use backoff::Backoff;
+pub use book::BookView;
 pub use client::{Client, Subscription};
 pub use emitter::{Emitter, EmitterOptions};
 pub use error::{ClientError, DisconnectReason, TokenError};

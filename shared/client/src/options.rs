@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use tickwire_protocol::{DeviceId, Position, RawJson};
+use tickwire_protocol::{DeviceId, Position, RawJson, book::Depth};
 
 use crate::{Backoff, TokenError};
 
@@ -140,7 +140,7 @@ pub struct SubscribeOptions {
     pub delta: bool,
     /// Each message says when it passed where: [`tickwire_protocol::codec::Message::trace`]. Not together with `delta`.
     pub trace: bool,
-    /// Free: presence and logs see it. A JSON object.
+    /// Free: presence and logs see it. A JSON object. Of a book, its `depth` asks for a view.
     pub params: Option<RawJson>,
 }
 
@@ -148,5 +148,12 @@ impl SubscribeOptions {
     /// Recovers from `position`.
     pub fn since(position: Position) -> Self {
         Self { since: Some(position), ..Self::default() }
+    }
+
+    /// Of a `book:` channel the best levels alone, in place of its other `params`; [`crate::BookView`] puts them together.
+    #[must_use]
+    pub fn depth(self, depth: Depth) -> Self {
+        let params = RawJson::trusted(format!(r#"{{"depth":{}}}"#, depth.levels()).into());
+        Self { params: Some(params), ..self }
     }
 }

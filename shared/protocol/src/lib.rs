@@ -9,6 +9,7 @@
 //! - Any bytes in give a value or a [`codec::Malformed`], never a panic.
 //! - `data` is carried as the JSON text its sender wrote ([`RawJson`]): no number in it is ever re-rendered.
 
+pub mod book;
 pub mod channel;
 pub mod class;
 pub mod code;

@@ -166,7 +166,9 @@ impl Default for Namespaces {
         }
         by_name.insert("trades".into(), Policy::volatile(100));
         by_name.insert("public".into(), Policy::volatile(0));
-        by_name.insert("book".into(), Policy::reliable(Access::Anyone));
+        // More than two snapshots with their deltas (see `book`), and for no longer than a feed may be away unnoticed.
+        let book = Policy { history_count: 256, history_ttl_s: 600, ..Policy::reliable(Access::Anyone) };
+        by_name.insert(crate::book::NAMESPACE.into(), book);
         by_name.insert("volatility".into(), Policy::reliable(Access::Anyone));
         by_name.insert("system".into(), Policy::reliable(Access::Anyone));
         by_name

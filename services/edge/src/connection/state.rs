@@ -8,6 +8,7 @@ use tickwire_auth::{Decision, Identity, may_publish, may_read};
 use tickwire_backplane::{HistoryQuery, Publish};
 use tickwire_protocol::{
     ChannelName, Command, DeliveryClass, DeviceId, ErrorCode, Event, Position, RawJson, Request, SubscriptionRequest,
+    book::{self, Depth},
     codec::{DecodeLimits, Malformed},
     command::BadChannel,
     dialect::Dialect,
@@ -82,6 +83,8 @@ pub(crate) struct Options {
     pub(crate) is_paced: bool,
     /// Changed fields instead of whole values, where the client has the last one.
     pub(crate) delta: bool,
+    /// A view of a book's best levels instead of its messages.
+    pub(crate) depth: Option<Depth>,
 }
 
 /// A subscription that the rules allow.
@@ -367,7 +370,9 @@ impl State {
             Ok(device) => device.flatten(),
             Err(text) => return refuse(id, ErrorCode::BadRequest, &text, name),
         };
-        let wanted = Wanted { id, policy: policy.clone(), since: request.since, options, device, channel };
+        // A view begins with all that it shows.
+        let since = request.since.filter(|_| options.as_ref().is_none_or(|options| options.depth.is_none()));
+        let wanted = Wanted { id, policy: policy.clone(), since, options, device, channel };
         Effect::Subscribe { wanted: Box::new(wanted), owner_only }
     }
 
@@ -437,6 +442,23 @@ fn device(params: &RawJson) -> Result<Option<DeviceId>, String> {
     params.to::<Params>().map(|params| params.device).map_err(|error| format!("params: {error}"))
 }
 
+/// The view of a book that its `params` ask for; elsewhere `depth` means nothing to the edge.
+fn depth(request: &SubscriptionRequest, policy: &Policy) -> Result<Option<Depth>, String> {
+    #[derive(Deserialize)]
+    struct Params {
+        depth: Option<Depth>,
+    }
+    let Some(params) = request.params.as_ref().filter(|_| request.channel.namespace() == book::NAMESPACE) else {
+        return Ok(None);
+    };
+    let depth = params.to::<Params>().map_err(|error| format!("params: {error}"))?.depth;
+    // Anything else skips messages, and a book with a hole in it is wrong.
+    if depth.is_some() && policy.class != DeliveryClass::Reliable {
+        return Err("depth is for channels of class reliable".into());
+    }
+    Ok(depth)
+}
+
 /// Compiles what stands beside the channel's name.
 fn options(
     request: &SubscriptionRequest,
@@ -481,6 +503,10 @@ fn options(
             return Err("trace and delta do not go together".into());
         }
         options.trace = true;
+    }
+    options.depth = depth(request, policy)?;
+    if options.depth.is_some() && options != (Options { depth: options.depth, ..Options::default() }) {
+        return Err("a depth goes with no filter, keys, maxRate, delta or trace".into());
     }
     options.is_paced = state.rate.is_some() && policy.class == DeliveryClass::Latest;
     Ok((options != Options::default()).then(|| Box::new(options)))

@@ -1,12 +1,13 @@
 //! Who gets a channel's messages, grouped by what they want of it.
 //!
 //! Subscribers with equal filters are one [`Group`], so a filter is evaluated once per message however many have it. In a
-//! group, those who want every message are plain: they can share what is written. The others choose for themselves.
+//! group, those who want every message are plain: they can share what is written. The others choose for themselves. A book's
+//! subscribers with the same depth are a group, too, which gets its own messages.
 
 use std::sync::Arc;
 
 use slab::Slab;
-use tickwire_protocol::{Publication, filter::Filter};
+use tickwire_protocol::{Publication, book::Depth, filter::Filter};
 
 use super::{delta::Sent, gather::RunId, rate::Rate};
 use crate::connection::{ConnectionId, state::Options};
@@ -18,7 +19,7 @@ const GROUPS_COMPARED_MAX: usize = 1_024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     index: u32,
-    /// 0: no filter; otherwise one more than the index of the filtered group.
+    /// 0: neither filter nor depth; otherwise one more than the index of the group.
     group: u16,
     chooses: bool,
 }
@@ -46,10 +47,12 @@ pub(crate) struct Chooser {
     pub(crate) choice: Box<Choice>,
 }
 
-/// Subscribers with the same filter, or with none.
+/// Subscribers with the same filter or depth, or with none.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     pub(crate) filter: Option<Box<Filter>>,
+    /// They get a view instead of the channel's messages.
+    pub(crate) depth: Option<Depth>,
     pub(crate) plain: Slab<ConnectionId>,
     pub(crate) choosers: Slab<Chooser>,
     /// What was gathered last for its plain subscribers.
@@ -107,10 +110,10 @@ impl Audience {
 
     /// Takes in a subscriber. Returns also its group's run, which is not the newcomer's. `None` if there is no room for its filter.
     pub(crate) fn admit(&mut self, connection: ConnectionId, options: Option<Options>) -> Option<(Place, RunId)> {
-        let Options { filter, keys, max_rate, trace, is_paced, delta } = options.unwrap_or_default();
-        let group = match filter {
-            None => 0,
-            Some(filter) => self.group_for(filter)?,
+        let Options { filter, keys, max_rate, trace, is_paced, delta, depth } = options.unwrap_or_default();
+        let group = match (filter, depth) {
+            (None, None) => 0,
+            (filter, depth) => self.group_for(filter, depth)?,
         };
         let members = self.group_mut(group)?;
         let chooses = delta || trace || is_paced || keys.is_some() || max_rate.is_some();
@@ -126,12 +129,12 @@ impl Audience {
         Some((Place { index: u32::try_from(index).ok()?, group, chooses }, run))
     }
 
-    fn group_for(&mut self, filter: Filter) -> Option<u16> {
-        let equal = |(_, group): &(usize, &Group)| group.filter.as_deref() == Some(&filter);
+    fn group_for(&mut self, filter: Option<Filter>, depth: Option<Depth>) -> Option<u16> {
+        let equal = |(_, group): &(usize, &Group)| group.depth == depth && group.filter.as_deref() == filter.as_ref();
         let index = match self.filtered.iter().take(GROUPS_COMPARED_MAX).find(equal) {
             Some((index, _)) => index,
             None if self.filtered.len() >= usize::from(u16::MAX) => return None,
-            None => self.filtered.insert(Group { filter: Some(Box::new(filter)), ..Group::default() }),
+            None => self.filtered.insert(Group { filter: filter.map(Box::new), depth, ..Group::default() }),
         };
         u16::try_from(index + 1).ok()
     }
@@ -174,6 +177,11 @@ impl Audience {
         let number = |index: usize| u16::try_from(index + 1).unwrap_or(u16::MAX);
         let filtered = self.filtered.iter_mut().map(move |(index, group)| (number(index), group));
         std::iter::once((0, &mut self.unfiltered)).chain(filtered)
+    }
+
+    /// Somebody has a view of that depth.
+    pub(crate) fn has_depth(&self, depth: Depth) -> bool {
+        self.filtered.iter().any(|(_, group)| group.depth == Some(depth))
     }
 
     /// Every subscriber.

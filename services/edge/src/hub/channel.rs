@@ -2,11 +2,12 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use tickwire_protocol::{ChannelName, DeviceId, Position, namespace::Policy};
+use tickwire_protocol::{ChannelName, DeviceId, Position, book::Depth, namespace::Policy};
 
 use super::{
     audience::Audience,
     stream::{RECENT_BUSY_MAX, RECENT_MAX, Stream},
+    views::Views,
 };
 use crate::connection::{ConnectionId, state::Options};
 
@@ -30,6 +31,13 @@ pub(crate) struct Join {
     pub(crate) begun: Instant,
 }
 
+impl Join {
+    /// It is for a view of so many levels.
+    pub(crate) fn depth(&self) -> Option<Depth> {
+        self.options.as_ref().and_then(|options| options.depth)
+    }
+}
+
 /// Whether a `latest` stream is known to be as new as anything that a newcomer may have seen elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Freshness {
@@ -49,6 +57,8 @@ pub(crate) struct Channel {
     pub(crate) policy: Policy,
     pub(crate) stream: Stream,
     pub(crate) subscribers: Audience,
+    /// Of a book, while somebody has one.
+    pub(crate) views: Option<Box<Views>>,
     /// Wait for the stream, or for the next read of the store.
     pub(crate) joins: VecDeque<Join>,
     /// Reads of the store for newcomers under way.
@@ -67,6 +77,7 @@ impl Channel {
             name,
             policy,
             subscribers: Audience::default(),
+            views: None,
             joins: VecDeque::new(),
             reads: 0,
             is_doubtful: false,

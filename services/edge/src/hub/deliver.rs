@@ -6,8 +6,8 @@ use bytes::Bytes;
 use slab::Slab;
 use tickwire_backplane::Signal;
 use tickwire_protocol::{
-    ChannelName, CloseCode, DeliveryClass, Event, Position, Priority, Publication, publication::FrameCache,
-    time::now_ms,
+    ChannelName, CloseCode, DeliveryClass, Event, Position, Priority, Publication, book::Depth,
+    publication::FrameCache, time::now_ms,
 };
 use tickwire_telemetry::trace;
 use tracing::Span;
@@ -137,6 +137,8 @@ impl Shard {
         let channel = &mut hub.channels[id.0 as usize];
         if channel.stream.on_top(top) == Next::Repair {
             self.start_repair(channel, id, channel.serial);
+        } else {
+            self.confirm_views(&mut hub, id);
         }
     }
 
@@ -152,11 +154,15 @@ impl Shard {
         if is_expired(publication, now_ms()) {
             return;
         }
+        self.update_views(hub, id, publication);
         let clock_ms = self.node.clock_ms();
         let mut round = Round::new(self, hub, id, publication, base);
         let Hub { connections, channels, gather, dirty, urgent, spare, rated, .. } = hub;
         let mut to = Receivers { connections, gather, dirty, urgent, spare };
         for (number, group) in channels[id.0 as usize].subscribers.groups_mut() {
+            if group.depth.is_some() {
+                continue;
+            }
             if let Some(filter) = &group.filter {
                 round.evaluations += 1;
                 if !filter.matches(&publication.tags) {
@@ -175,6 +181,28 @@ impl Shard {
                         rated.push((id, Place::of_chooser(number, index), chooser.connection));
                     }
                 }
+            }
+        }
+        round.finish(hub);
+    }
+
+    /// Queues a view's message for those who have that depth. Who still has an older one waiting gets `whole` in its place.
+    pub(super) fn deliver_view(
+        &self,
+        hub: &mut Hub,
+        id: ChannelId,
+        depth: Depth,
+        publication: &Arc<Publication>,
+        whole: &dyn Fn() -> Option<Arc<Publication>>,
+    ) {
+        let mut round = Round::new(self, hub, id, publication, None);
+        round.class = DeliveryClass::Volatile;
+        round.whole = Some(whole);
+        let Hub { connections, channels, gather, dirty, urgent, spare, .. } = hub;
+        let mut to = Receivers { connections, gather, dirty, urgent, spare };
+        for (_, group) in channels[id.0 as usize].subscribers.groups_mut() {
+            if group.depth == Some(depth) {
+                to.share(&mut round, group);
             }
         }
         round.finish(hub);
@@ -337,6 +365,9 @@ struct Round<'a> {
     /// The same with [`tickwire_protocol::event::Trace`] by dialect, for those who asked; never compressed.
     traced: [OnceCell<Option<Bytes>>; FrameCache::SLOTS],
     change: Change<'a>,
+    /// Of a view: all that it shows.
+    whole: Option<&'a dyn Fn() -> Option<Arc<Publication>>>,
+    wholly: OnceCell<Option<Arc<Publication>>>,
     budget: usize,
     queued: u64,
     deltas: u64,
@@ -367,6 +398,8 @@ impl<'a> Round<'a> {
             frames: [const { OnceCell::new() }; Form::COUNT],
             traced: [const { OnceCell::new() }; FrameCache::SLOTS],
             change: Change::new(&shard.encoder, base, publication),
+            whole: None,
+            wholly: OnceCell::new(),
             budget: shard.budget(hub),
             queued: 0,
             deltas: 0,
@@ -429,8 +462,28 @@ impl<'a> Round<'a> {
         Some(span)
     }
 
+    fn push_view(
+        &mut self,
+        connection: &mut Connection,
+        id: ConnectionId,
+        make: &dyn Fn() -> Option<Arc<Publication>>,
+    ) {
+        let form = Form::of(connection);
+        let Some(frame) = self.frame(form) else { return };
+        let whole = || self.shard.encoder.frame(self.wholly.get_or_init(make).as_ref()?, form);
+        match connection.view(self.channel, self.publication, frame, whole, self.budget) {
+            Pushed::Queued => self.queued += 1,
+            Pushed::Conflated => self.conflated += 1,
+            Pushed::Dropped => {}
+            Pushed::Overflow => self.overflown.push(id),
+        }
+    }
+
     /// `sent` is what a subscriber with deltas has.
     fn push(&mut self, connection: &mut Connection, id: ConnectionId, sent: Option<&mut Sent>, is_traced: bool) {
+        if let Some(make) = self.whole {
+            return self.push_view(connection, id, make);
+        }
         let form = Form::of(connection);
         let mut delta = None;
         if let Some(sent) = sent {

@@ -166,6 +166,8 @@ impl Shard {
         hub.gather.seal(run);
         entry.idle_since_ms = entry.is_unused().then_some(clock_ms);
         entry.set_memory();
+        self.drop_unseen_views(hub, subscription.channel);
+        let entry = &hub.channels[subscription.channel.0 as usize];
         self.node.metrics.subscriptions.dec();
         self.node.changed.notify_one();
         let presence = entry.policy.presence.then(|| entry.name.clone());

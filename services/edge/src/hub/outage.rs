@@ -36,6 +36,11 @@ pub(crate) enum Status {
 }
 
 impl Outage {
+    /// It was said that the backplane is away, and not yet that it is back.
+    pub(crate) fn lasts(&self) -> bool {
+        self.is_said
+    }
+
     /// Takes a look at the backplane.
     fn on_look(&mut self, is_healthy: bool, clock_ms: u32) -> Option<Status> {
         if is_healthy {
@@ -66,6 +71,9 @@ impl Shard {
         let mut hub = self.hub.borrow_mut();
         let Some(status) = hub.outage.on_look(is_healthy, self.node.clock_ms()) else { return };
         self.node.metrics.outage_notices.inc();
+        if status == Status::Unavailable {
+            self.suspend_all_views(&mut hub);
+        }
         let Some(id) = hub.by_name.get(CHANNEL).copied() else { return };
         let Some(notice) = self.notice(status) else { return };
         self.deliver(&mut hub, id, &notice, None);

@@ -9,6 +9,7 @@ use super::{
     Hub, Shard, TOO_SLOW,
     channel::Channel,
     stream::{Repaired, Stored},
+    views::Doubt,
 };
 use crate::{
     connection::{Sink, frame},
@@ -24,7 +25,19 @@ impl Shard {
     pub(crate) fn start_repair(self: &Rc<Self>, channel: &Channel, id: ChannelId, serial: u32) {
         self.node.metrics.gaps.inc();
         tracing::debug!(channel = %channel.name, position = %channel.stream.position(), "a hole is being filled");
-        tokio::task::spawn_local(Rc::clone(self).read_missing(id, serial, Duration::ZERO));
+        tokio::task::spawn_local(Rc::clone(self).repair(id, serial));
+    }
+
+    async fn repair(self: Rc<Self>, id: ChannelId, serial: u32) {
+        {
+            let mut hub = self.hub.borrow_mut();
+            if hub.channel(id, serial).is_none() {
+                return;
+            }
+            self.suspend_views(&mut hub, id, Doubt::Gap);
+        }
+        self.flush_urgent();
+        self.read_missing(id, serial, Duration::ZERO).await;
     }
 
     async fn read_missing(self: Rc<Self>, id: ChannelId, serial: u32, mut pause: Duration) {
@@ -74,9 +87,15 @@ impl Shard {
         }
         if let Some((position, reason)) = reset {
             self.send_reset(&mut hub, id, position, reason);
+            if let Some(views) = &mut hub.channels[id.0 as usize].views {
+                views.lose("history_lost");
+            }
         }
         for publication in &deliver {
             self.deliver(&mut hub, id, publication, None);
+        }
+        if !again {
+            self.resume_views(&mut hub, id, Doubt::Gap);
         }
         drop(hub);
         if again {

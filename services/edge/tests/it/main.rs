@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy knows #[test] functions, not what they call")]
 
 mod accept;
+mod books;
 mod deflate;
 mod delivery;
 mod delta;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy knows #[test] functions, not what they call")]
 
 mod binary;
+mod books;
 mod cluster;
 mod delta;
 mod dialects;

@@ -161,6 +161,37 @@ fn deltas_are_made_and_applied_as_the_vectors_say() {
 }
 
 #[derive(Deserialize)]
+struct BookCase {
+    name: String,
+    depth: Depth,
+    messages: Vec<Value>,
+    #[serde(default)]
+    malformed: bool,
+    #[serde(default)]
+    live: bool,
+    #[serde(default)]
+    bids: Vec<Level>,
+    #[serde(default)]
+    asks: Vec<Level>,
+}
+
+#[test]
+fn books_are_put_together_as_the_vectors_say() {
+    for case in cases::<BookCase>("books.json") {
+        let name = &case.name;
+        let updates: Result<Vec<BookUpdate>, _> =
+            case.messages.iter().map(|message| RawJson::of(message).expect(name).to()).collect();
+        assert_eq!(updates.is_err(), case.malformed, "{name}");
+        let mut book = Book::default();
+        for update in updates.iter().flatten() {
+            book.apply(update).expect(name);
+        }
+        let top = book.top(case.depth);
+        assert_eq!((book.is_live(), top.bids, top.asks), (case.live, case.bids, case.asks), "{name}");
+    }
+}
+
+#[derive(Deserialize)]
 struct FilterCase {
     filter: String,
     #[serde(default)]
