@@ -4,6 +4,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tickwire_protocol::{
     Command, DeliveryClass, Delta, Dialect, ErrorCode, Event, Priority, RawJson, Request,
+    book::{Book, BookUpdate, Depth, Level},
     codec::{DecodeLimits, Decoded, Malformed, ServerEvent, decode_events, encode_requests},
     event::ResetReason,
     filter::Filter,
