@@ -8,8 +8,6 @@
 //! at which one fails turns it suspect; a new snapshot replaces a book and never joins an old one; whatever arrives, nothing
 //! panics and everything kept has a bound.
 
-#![allow(dead_code, reason = "four venues follow")]
-
 pub mod book;
 pub mod config;
 mod error;

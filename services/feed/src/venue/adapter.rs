@@ -255,23 +255,28 @@ impl Adapter {
     fn resync(&mut self) {
         self.desk.resync_due = false;
         let now_ms = self.desk.now.mono_ms;
-        for id in 0..self.desk.entries.len() {
-            let book = &mut self.desk.entries[id].book;
-            if book.resync_at_ms.is_none_or(|at| at > now_ms) {
-                continue;
-            }
-            match self.desk.resyncs.take(1, now_ms) {
+        let due = |book: &Book| book.resync_at_ms.is_some_and(|at| at <= now_ms);
+        let ids: Vec<_> = (0..self.desk.entries.len()).filter(|id| due(&self.desk.entries[*id].book)).collect();
+        // One operation of Coinbase's is for all books of the connection, those of the others for one.
+        let cost = if self.desk.facts.limits.resyncs_together { 1 } else { ids.len() };
+        let mut granted = Vec::new();
+        for (nth, id) in ids.into_iter().enumerate() {
+            let token = u32::from(nth < cost);
+            match self.desk.resyncs.take(token, now_ms) {
                 Ok(()) => {
-                    book.counts.resyncs += 1;
+                    self.desk.book(id).counts.resyncs += 1;
                     self.desk.wait(id, BookState::Resyncing, PATIENCE_MS);
-                    self.protocol.resync(id, &mut self.desk);
+                    granted.push(id);
                 }
                 Err(wait) => {
-                    book.resync_at_ms = Some(now_ms + wait.unwrap_or(PATIENCE_MS).max(1));
+                    self.desk.book(id).resync_at_ms = Some(now_ms + wait.unwrap_or(PATIENCE_MS).max(1));
                     let symbol = self.desk.entries[id].symbol.clone();
                     self.recycle(Fault::new(FaultClass::Integrity, Some(symbol), "the budget of resyncs is spent"));
                 }
             }
+        }
+        if !granted.is_empty() {
+            self.protocol.resync(&granted, &mut self.desk);
         }
     }
 }

@@ -102,6 +102,14 @@ impl Desk {
     }
 
     pub(crate) fn request(&mut self, topic: &Topic) -> Option<(usize, Channel)> {
+        if let Channel::Candles(interval) = topic.channel
+            && interval.native(self.exchange).is_none()
+        {
+            let words = format!("{} has no candles of {interval}", self.exchange);
+            let fault = Fault::new(FaultClass::Rejected, Some(topic.symbol.clone()), &words);
+            self.effects.push(Effect::Fault(fault));
+            return None;
+        }
         let native = self.instruments.native(&topic.symbol);
         let id = match self.by_native.get(&native) {
             Some(id) => *id,

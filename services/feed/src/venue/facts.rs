@@ -41,6 +41,8 @@ pub struct Limits {
     pub frame_bytes_max: usize,
     /// Resyncs of books on one connection.
     pub resyncs: Rate,
+    /// Whether one operation resyncs all books of a connection.
+    pub resyncs_together: bool,
     /// HTTP request weight from one address.
     pub http_weight: Rate,
 }

@@ -133,8 +133,8 @@ pub(crate) trait Protocol: Send {
     fn subscribe(&mut self, topics: &[(usize, Channel)], desk: &mut Desk);
     /// No longer ask for topics.
     fn unsubscribe(&mut self, topics: &[(usize, Channel)], desk: &mut Desk);
-    /// Ask for a new snapshot of a book that is suspect.
-    fn resync(&mut self, id: usize, desk: &mut Desk);
+    /// Ask for new snapshots of books that are suspect.
+    fn resync(&mut self, ids: &[usize], desk: &mut Desk);
     /// The venue's own ping is due.
     fn ping(&mut self, desk: &mut Desk);
     /// An HTTP answer for a book.

@@ -113,8 +113,10 @@ impl Protocol for Binance {
         subscribe::send("UNSUBSCRIBE", topics, &mut self.next_id, desk);
     }
 
-    fn resync(&mut self, id: usize, desk: &mut Desk) {
-        sync::resync(self.buffer(id), id, desk);
+    fn resync(&mut self, ids: &[usize], desk: &mut Desk) {
+        for &id in ids {
+            sync::resync(self.buffer(id), id, desk);
+        }
     }
 
     fn ping(&mut self, _: &mut Desk) {}

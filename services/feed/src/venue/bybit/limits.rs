@@ -45,6 +45,7 @@ pub static FACTS: Facts = Facts {
         first_request_ms: None,
         frame_bytes_max: 4 << 20,
         resyncs: Rate { max: 20, per_ms: 60_000 },
+        resyncs_together: false,
         http_weight: Rate { max: 600, per_ms: 5_000 },
     },
     backoff: Backoff { limited_ms: 600_000, ..BACKOFF },

@@ -30,6 +30,7 @@ pub static FACTS: Facts = Facts {
         // The whole book of BTC-USD is one frame of 5.1 MB.
         frame_bytes_max: 32 << 20,
         resyncs: Rate { max: 10, per_ms: 60_000 },
+        resyncs_together: true,
         http_weight: Rate { max: 10, per_ms: 1_000 },
     },
     backoff: BACKOFF,

@@ -34,6 +34,7 @@ pub static FACTS: Facts = Facts {
         frame_bytes_max: 4 << 20,
         // One every five seconds is what it bears in maintenance.
         resyncs: Rate { max: 12, per_ms: 60_000 },
+        resyncs_together: false,
         http_weight: Rate { max: 1, per_ms: 1_000 },
     },
     backoff: Backoff { initial_ms: 1_000, limited_ms: 600_000, ..BACKOFF },

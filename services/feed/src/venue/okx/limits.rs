@@ -48,6 +48,7 @@ pub static FACTS: Facts = Facts {
         frame_bytes_max: 4 << 20,
         // 480 operations an hour, two for each resync, and some left for subscriptions.
         resyncs: Rate { max: 200, per_ms: 3_600_000 },
+        resyncs_together: false,
         http_weight: Rate { max: 10, per_ms: 1_000 },
     },
     backoff: Backoff { initial_ms: 500, ..BACKOFF },

@@ -1,31 +1,125 @@
-//! Okx.
+//! OKX v5, and Okcoin, which speaks the same.
 
 pub mod instruments;
 pub mod limits;
+pub(crate) mod messages;
+pub(crate) mod parse;
+mod subscribe;
+mod sync;
 
 use crate::{
+    book::BookState,
     json::Parsed,
-    model::Channel,
-    venue::{Protocol, desk::Desk},
+    model::{Channel, Trade, event::TradeId, instant},
+    venue::{FaultClass, Protocol, desk::Desk},
 };
+use messages::{Content, Message, Print};
 
-/// Okx's side of a connection.
+/// OKX's side of a connection.
 #[derive(Debug, Default)]
-pub(crate) struct Okx {}
+pub(crate) struct Okx;
+
+impl Okx {
+    fn event(native: &str, event: &str, channel: &str, code: &str, words: &str, desk: &mut Desk) {
+        let topic = subscribe::channel(channel).zip(desk.known(native));
+        match event {
+            "subscribe" => {
+                if let Some((channel, _)) = topic {
+                    desk.subscribed(native, channel);
+                }
+            }
+            // Unsubscribed for a resync: only now does a new subscription bring a new snapshot.
+            "unsubscribe" => {
+                if let Some((Channel::Orderbook, id)) = topic
+                    && desk.book(id).state == BookState::Resyncing
+                {
+                    subscribe::send("subscribe", &[(id, Channel::Orderbook)], desk);
+                }
+            }
+            "notice" => desk.fault(FaultClass::AnnouncedClose, None, words),
+            "error" | "channel-conn-count-error" => {
+                let class = if code == "60014" { FaultClass::RateLimit } else { FaultClass::Rejected };
+                // An error names its instrument in its words only.
+                let named = words.split("instId:").nth(1).and_then(|rest| rest.split([' ', ',', '}']).next());
+                desk.fault(class, named.or(Some(native)), &format!("{code} {words}"));
+            }
+            "channel-conn-count" => {}
+            _ => desk.counters.unknown_messages += 1,
+        }
+    }
+}
 
 impl Protocol for Okx {
     fn connected(&mut self, _: &mut Desk) {}
 
-    fn text(&mut self, _: &str, desk: &mut Desk) -> Parsed<()> {
-        desk.counters.unknown_messages += 1;
+    fn text(&mut self, text: &str, desk: &mut Desk) -> Parsed<()> {
+        let (Message { instrument, content }, unknown) = parse::parse(text)?;
+        desk.counters.unknown_fields += u64::from(unknown);
+        match content {
+            Content::Books { is_snapshot, changes } => {
+                if let Some(id) = desk.find(&instrument, Channel::Orderbook) {
+                    for change in changes {
+                        sync::book(id, is_snapshot, change, text, desk);
+                    }
+                }
+            }
+            Content::Trades(prints) => {
+                if let Some(id) = desk.find(&instrument, Channel::Trades) {
+                    for print in &prints {
+                        printed(id, print, desk);
+                    }
+                }
+            }
+            Content::Tickers(tickers) => {
+                if let Some(id) = desk.find(&instrument, Channel::Ticker) {
+                    for (time, ticker) in &tickers {
+                        desk.ticker(id, time.and_then(instant::epoch), None, ticker, true);
+                    }
+                }
+            }
+            Content::Candles(candles) => {
+                for candle in candles {
+                    if let Some(id) = desk.find(&instrument, Channel::Candles(candle.interval)) {
+                        desk.candle(id, None, candle);
+                    }
+                }
+            }
+            Content::Event { event, channel, code, words } => {
+                Self::event(&instrument, &event, &channel, &code, &words, desk);
+            }
+            Content::Pong => desk.beat = true,
+            Content::Unknown => desk.counters.unknown_messages += 1,
+        }
         Ok(())
     }
 
-    fn subscribe(&mut self, _: &[(usize, Channel)], _: &mut Desk) {}
+    fn subscribe(&mut self, topics: &[(usize, Channel)], desk: &mut Desk) {
+        subscribe::send("subscribe", topics, desk);
+    }
 
-    fn unsubscribe(&mut self, _: &[(usize, Channel)], _: &mut Desk) {}
+    fn unsubscribe(&mut self, topics: &[(usize, Channel)], desk: &mut Desk) {
+        subscribe::send("unsubscribe", topics, desk);
+    }
 
-    fn resync(&mut self, _: usize, _: &mut Desk) {}
+    /// A second subscription is confirmed but brings no snapshot: unsubscribe, wait for the answer, subscribe.
+    fn resync(&mut self, ids: &[usize], desk: &mut Desk) {
+        let books: Vec<_> = ids.iter().map(|id| (*id, Channel::Orderbook)).collect();
+        subscribe::send("unsubscribe", &books, desk);
+    }
 
-    fn ping(&mut self, _: &mut Desk) {}
+    fn ping(&mut self, desk: &mut Desk) {
+        desk.send("ping".to_owned());
+    }
+}
+
+fn printed(id: usize, print: &Print<'_>, desk: &mut Desk) {
+    let trade = Trade {
+        id: Some(TradeId::parse(&print.id)),
+        price: print.level.price,
+        qty: print.level.qty,
+        side: print.side,
+        is_snapshot: false,
+        aggregate: None,
+    };
+    desk.trade(id, print.time.and_then(instant::epoch), print.seq, trade);
 }
