@@ -26,15 +26,17 @@ pub(crate) struct Stack<'a> {
     engine: &'a Engine,
     environment: PathBuf,
     loadtest: PathBuf,
+    redis: Option<&'static str>,
 }
 
 impl<'a> Stack<'a> {
-    /// Brings everything up and waits until clients are served.
-    pub(crate) fn up(engine: &'a Engine, profile: &str) -> anyhow::Result<Self> {
+    /// Brings everything up and waits until clients are served. `redis` names the profile of another Redis than the single one.
+    pub(crate) fn up(engine: &'a Engine, build: &str, redis: Option<&'static str>) -> anyhow::Result<Self> {
         let file = tools::directory()?.join("compose.env");
-        fs::write(&file, environment::text(&[("NOFILE", "16384"), ("DRAIN_MS", "4000")])?)?;
-        let loadtest = root().join(format!("target/{profile}/tickwire-loadtest"));
-        let stack = Self { engine, environment: file, loadtest };
+        let text = environment::text(&[("NOFILE", "16384"), ("DRAIN_MS", "4000")])?;
+        fs::write(&file, redis.map_or(text.clone(), |profile| environment::with_redis(&text, profile)))?;
+        let loadtest = root().join(format!("target/{build}/tickwire-loadtest"));
+        let stack = Self { engine, environment: file, loadtest, redis };
         stack.compose(&["down", "--volumes", "--timeout", "10"])?;
         stack.compose(&["up", "-d", "--no-build"])?;
         stack.wait_for_edges(2)?;
@@ -50,6 +52,7 @@ impl<'a> Stack<'a> {
         let environment = self.environment.display().to_string();
         let mut command = Command::new("docker-compose");
         command.args(["--project-name", PROJECT, "--env-file", &environment]);
+        command.args(self.redis.iter().flat_map(|profile| ["--profile", profile]));
         run_command(command.args(args).envs(self.engine.environment()).current_dir(root()))
     }
 
@@ -132,13 +135,21 @@ impl Load {
 }
 
 /// Every claim in turn.
-pub(crate) fn check(engine: &Engine, profile: &str, writes: bool) -> anyhow::Result<()> {
-    let stack = Stack::up(engine, profile)?;
-    let result = claims(&stack, writes);
-    if result.is_err() {
-        stack.compose(&["logs", "--no-color", "--tail", "40"])?;
-    }
-    result
+pub(crate) fn check(engine: &Engine, build: &str, writes: bool) -> anyhow::Result<()> {
+    let with_logs = |stack: &Stack<'_>, result: anyhow::Result<()>| {
+        if result.is_err() {
+            stack.compose(&["logs", "--no-color", "--tail", "40"])?;
+        }
+        result
+    };
+    let stack = Stack::up(engine, build, None)?;
+    with_logs(&stack, claims(&stack, writes))?;
+    drop(stack);
+    let stack = Stack::up(engine, build, Some("cluster"))?;
+    with_logs(&stack, a_client_through_the_balancer_receives(&stack))?;
+    drop(stack);
+    let stack = Stack::up(engine, build, Some("sentinel"))?;
+    with_logs(&stack, a_failover_loses_nothing_acknowledged(&stack))
 }
 
 fn claims(stack: &Stack<'_>, writes: bool) -> anyhow::Result<()> {
@@ -232,6 +243,34 @@ fn ten_seconds_without_redis_lose_nothing_acknowledged(stack: &Stack<'_>) -> any
     stack.engine.docker(&["start", &redis])?;
     load.finish()?;
     stack.wait_for_edges(stack.containers("edge")?.len())
+}
+
+/// The primary ends as by a rollout, and the replica takes its place.
+fn a_failover_loses_nothing_acknowledged(stack: &Stack<'_>) -> anyhow::Result<()> {
+    let load = stack.load(&[
+        "--scenario",
+        "fanout",
+        "--connections",
+        "40",
+        "--duration",
+        "30",
+        "--settle",
+        PATIENCE_S,
+        "--max-loss",
+        "0",
+        "--max-duplicates",
+        "0",
+        "--max-disorder",
+        "0",
+        "--max-absent",
+        "0",
+    ])?;
+    thread::sleep(Duration::from_secs(5));
+    let primary = stack.containers("redis")?.pop().context("no redis")?;
+    stack.engine.docker(&["stop", &primary])?;
+    load.finish()?;
+    // The old primary is away still: without a failover no edge would be ready.
+    stack.wait_for_edges(2)
 }
 
 /// Asks until it holds.

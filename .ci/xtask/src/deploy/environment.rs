@@ -50,6 +50,16 @@ pub(crate) fn text(further: &[(&str, &str)]) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// `text` as an operator changes it for a Redis of that profile: its address in place of the single one's.
+pub(crate) fn with_redis(text: &str, profile: &str) -> String {
+    let wanted = format!("# BACKPLANE_URL=redis+{profile}://");
+    let lines = text.lines().filter(|line| !line.starts_with("BACKPLANE_URL="));
+    lines.fold(String::new(), |text, line| {
+        let line = if line.starts_with(&wanted) { &line[2..] } else { line };
+        text + line + "\n"
+    })
+}
+
 /// 32 random bytes in hex.
 fn secret() -> anyhow::Result<String> {
     let mut bytes = [0; 32];

@@ -1,40 +1,52 @@
-//! One trace from the emitter's call over Redis to the edge's write.
+//! One trace from the emitter's call over Redis to the edge's write, as a collector gets it by OTLP.
 
 use std::sync::{Arc, Mutex};
 
-use opentelemetry::trace::TracerProvider;
-use opentelemetry_sdk::{
-    error::OTelSdkResult,
-    trace::{SdkTracerProvider, SpanData, SpanExporter},
-};
-use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
+use axum::{Router, body::Bytes, extract::State, routing::post};
+use opentelemetry_proto::tonic::{collector::trace::v1::ExportTraceServiceRequest, trace::v1::Span};
+use prost::Message;
+use tickwire_client::SubscribeOptions;
+use tickwire_telemetry::{OtlpProtocol, TelemetryConfig};
 
 use crate::cluster::{Cluster, channel, message, soon};
-use tickwire_client::SubscribeOptions;
 
-/// Keeps what is exported.
+/// Keeps what is sent to it.
 #[derive(Debug, Clone, Default)]
-struct Kept(Arc<Mutex<Vec<SpanData>>>);
+struct Collector(Arc<Mutex<Vec<Span>>>);
 
-impl SpanExporter for Kept {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.0.lock().unwrap().extend(batch);
-        Ok(())
+impl Collector {
+    /// Starts one; the address for [`TelemetryConfig::otlp_endpoint`].
+    async fn start() -> (Self, String) {
+        let collector = Self::default();
+        let take = |State(collector): State<Self>, body: Bytes| async move { collector.take(body) };
+        let router = Router::new().route("/v1/traces", post(take)).with_state(collector.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        (collector, endpoint)
     }
-}
 
-impl Kept {
-    fn named(&self, name: &str) -> Vec<SpanData> {
+    fn take(&self, body: Bytes) {
+        let request = ExportTraceServiceRequest::decode(body).unwrap();
+        let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+        self.0.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
+    }
+
+    fn named(&self, name: &str) -> Vec<Span> {
         self.0.lock().unwrap().iter().filter(|span| span.name == name).cloned().collect()
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_emitters_call_and_the_edges_write_are_one_trace() {
-    let kept = Kept::default();
-    let provider = SdkTracerProvider::builder().with_simple_exporter(kept.clone()).build();
-    let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
-    tracing_subscriber::registry().with(LevelFilter::INFO).with(traces).init();
+    let (collector, endpoint) = Collector::start().await;
+    let config = TelemetryConfig {
+        otlp_endpoint: Some(endpoint),
+        otlp_protocol: OtlpProtocol::Http,
+        sample_ratio: 1.0,
+        ..TelemetryConfig::default()
+    };
+    let guard = tickwire_telemetry::init(&config, "test").unwrap();
 
     let cluster = Cluster::start().await;
     let client = cluster.client("7", 1);
@@ -43,17 +55,18 @@ async fn the_emitters_call_and_the_edges_write_are_one_trace() {
     cluster.emitter.publish(message("room:lobby", r#"{"n":1}"#)).await.unwrap();
     soon("the message", subscription.next_message()).await.unwrap();
     soon("the spans", async {
-        while kept.named("write").is_empty() || kept.named("request").is_empty() {
+        while collector.named("write").is_empty() || collector.named("request").is_empty() {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     })
     .await;
 
-    let writes = kept.named("write");
+    let writes = collector.named("write");
     let [write] = &writes[..] else { panic!("one receiver, one write: {writes:?}") };
-    let sender = |span: &SpanData| span.span_context.span_id() == write.parent_span_id;
-    let request = kept.named("request").into_iter().find(sender).expect("the write's parent is the emitter's call");
-    assert_eq!(write.span_context.trace_id(), request.span_context.trace_id());
-    let has_channel = |value: &opentelemetry::KeyValue| value.key.as_str() == "channel";
-    assert!(write.attributes.iter().any(has_channel), "{write:?}");
+    let sender = |span: &Span| span.span_id == write.parent_span_id;
+    let request =
+        collector.named("request").into_iter().find(sender).expect("the write's parent is the emitter's call");
+    assert_eq!(write.trace_id, request.trace_id);
+    assert!(write.attributes.iter().any(|attribute| attribute.key == "channel"), "{write:?}");
+    tokio::task::spawn_blocking(move || drop(guard)).await.unwrap();
 }
