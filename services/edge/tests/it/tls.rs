@@ -100,8 +100,11 @@ impl Secure {
 
     async fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics", None).await;
-        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {text}"));
-        line.rsplit(' ').next().unwrap().parse().unwrap()
+        // The sum of its series, as a labelled one has several.
+        let series = text.lines().filter(|line| line.starts_with(name)).map(|line| line.rsplit(' ').next().unwrap());
+        let values: Vec<f64> = series.map(|value| value.parse().unwrap()).collect();
+        assert!(!values.is_empty(), "{name} in {text}");
+        values.iter().sum()
     }
 
     async fn until_metric(&self, name: &str, wanted: f64) {

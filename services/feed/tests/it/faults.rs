@@ -8,6 +8,10 @@ use tickwire_feed::model::Exchange;
 
 use crate::rig::{Exchanges, Feed, Listener, book, is_live, is_suspect};
 
+/// Venues whose recorded book messages build on the one before. Kraken's have a checksum instead; Bybit's recording is of depth
+/// one, where each message is the whole book and nothing can be missed.
+const SEQUENCED: [Exchange; 3] = [Exchange::Binance, Exchange::Coinbase, Exchange::Okx];
+
 /// A live book, and what its subscriber sees from then on.
 struct Scene {
     venue: Exchanges,
@@ -52,7 +56,7 @@ impl Scene {
 
 #[tokio::test]
 async fn a_lost_message_turns_the_book_suspect_until_a_new_snapshot() {
-    for exchange in [Exchange::Binance] {
+    for exchange in SEQUENCED {
         let mut scene = scene(exchange).await;
         scene.inject("drop@1");
         scene.turns_suspect_and_recovers(Some("gap")).await;
@@ -61,7 +65,7 @@ async fn a_lost_message_turns_the_book_suspect_until_a_new_snapshot() {
 
 #[tokio::test]
 async fn a_crossed_book_is_never_published_as_live() {
-    for exchange in [Exchange::Binance] {
+    for exchange in [Exchange::Binance, Exchange::Okx] {
         let mut scene = scene(exchange).await;
         scene.inject("cross@1");
         scene.turns_suspect_and_recovers(Some("crossed")).await;
@@ -70,7 +74,7 @@ async fn a_crossed_book_is_never_published_as_live() {
 
 #[tokio::test]
 async fn swapped_messages_are_a_gap() {
-    for exchange in [Exchange::Binance] {
+    for exchange in SEQUENCED {
         let mut scene = scene(exchange).await;
         scene.inject("swap@1");
         scene.turns_suspect_and_recovers(Some("gap")).await;
@@ -79,7 +83,7 @@ async fn swapped_messages_are_a_gap() {
 
 #[tokio::test]
 async fn a_duplicate_is_ignored() {
-    for exchange in [Exchange::Binance] {
+    for exchange in Exchange::ALL {
         let mut scene = scene(exchange).await;
         scene.inject("duplicate@1x5");
         for _ in 0..12 {
@@ -135,7 +139,13 @@ async fn an_announced_close_is_answered_before_it_happens() {
 
 #[tokio::test]
 async fn a_venue_that_was_away_comes_back_with_new_books() {
-    let mut scene = scene(Exchange::Binance).await;
+    for exchange in Exchange::ALL {
+        comes_back_with_new_books(exchange).await;
+    }
+}
+
+async fn comes_back_with_new_books(exchange: Exchange) {
+    let mut scene = scene(exchange).await;
     scene.venue.kill().await;
     let seen = scene.listener.until(is_suspect).await;
     assert_eq!(seen.last().unwrap()["reason"], "disconnected");
@@ -144,4 +154,29 @@ async fn a_venue_that_was_away_comes_back_with_new_books() {
     scene.venue.bring_back().await;
     let back = scene.listener.until(is_live).await;
     assert_eq!(back.last().unwrap()["kind"], "snapshot");
+}
+
+#[tokio::test]
+async fn a_lost_message_fails_krakens_checksum() {
+    let mut scene = scene(Exchange::Kraken).await;
+    scene.inject("drop@1x20");
+    scene.turns_suspect_and_recovers(Some("checksum")).await;
+}
+
+#[tokio::test]
+async fn a_corrupt_level_fails_the_checksum() {
+    let mut scene = scene(Exchange::Kraken).await;
+    scene.inject("corrupt@1x20");
+    scene.turns_suspect_and_recovers(Some("checksum")).await;
+}
+
+#[tokio::test]
+async fn a_refused_subscription_leaves_the_others_alone() {
+    let backplane: Arc<dyn Backplane> = MemoryBackplane::new();
+    let venue = Exchanges::start(Exchange::Okx, &[]).await;
+    let _feed = Feed::start(&[&venue], Arc::clone(&backplane), "a").await;
+    let channels = [book(Exchange::Okx), "book:okx:NO/SUCH".to_owned()];
+    let mut listener = Listener::to(&*backplane, &channels).await;
+    let seen = listener.until(is_live).await;
+    assert_eq!(seen.last().unwrap()["symbol"], "BTC/USDT");
 }

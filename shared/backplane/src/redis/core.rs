@@ -184,7 +184,8 @@ impl Core {
         let again: Vec<usize> =
             (first..answers.len()).filter(|&at| is_missing(at) || !functions::is_call(&commands[at])).collect();
         Counters::add(&self.counters.function_loads, 1);
-        link.load_functions().await.map_err(CallError::Failed)?;
+        // They go down a shared connection, which may be one to a server that was replaced while only a pooled one was in use.
+        self.watch(link, link.load_functions().await.map(|()| Vec::new()))?;
         let repeated: Vec<Cmd> = again.iter().map(|&at| commands[at].clone()).collect();
         for (at, answer) in again.into_iter().zip(self.watch(link, link.send(lane, &repeated).await)?) {
             answers[at] = answer;
