@@ -164,6 +164,8 @@ impl Default for Namespaces {
         for name in ["orderbook-changes", "trade-events", "news-events", "social-signals"] {
             by_name.insert(name.into(), Policy::volatile(100));
         }
+        // What the trading services tell one another, whole values by session id.
+        by_name.insert("trading".into(), Policy { access: Access::Role("service".into()), ..Policy::latest() });
         by_name.insert("trades".into(), Policy::volatile(100));
         by_name.insert("public".into(), Policy::volatile(0));
         // More than two snapshots with their deltas (see `book`), and for no longer than a feed may be away unnoticed.
