@@ -1,3 +1,5 @@
+import { canonical, order } from "./decimal.js";
+
 /** A price and the quantity there, both decimals as text. */
 export type BookLevel = readonly [price: string, quantity: string];
 
@@ -33,10 +35,59 @@ export function viewDepth(depth: number): number | undefined {
   return DEPTHS.find((levels) => levels >= depth);
 }
 
+/** One side of a book, best first. */
+class Side {
+  readonly #rows: { readonly price: string; readonly level: BookLevel }[] = [];
+  /** 1 where the lowest price is the best, -1 where the highest is. */
+  readonly #direction: 1 | -1;
+
+  constructor(direction: 1 | -1) {
+    this.#direction = direction;
+  }
+
+  get size(): number {
+    return this.#rows.length;
+  }
+
+  /** Sets absolute quantities; zero deletes. Throws on what is no pair of decimals as text. */
+  set(levels: readonly BookLevel[] = []): void {
+    for (const level of levels) {
+      const [price, quantity] = [canonical(level[0]), canonical(level[1])];
+      if (price === undefined || quantity === undefined || quantity[0] === "-") {
+        throw new TypeError("a level of a book is a price and a quantity, both decimals as text");
+      }
+      const [at, isThere] = this.#find(price);
+      if (quantity !== "0") this.#rows.splice(at, isThere ? 1 : 0, { price, level });
+      else if (isThere) this.#rows.splice(at, 1);
+    }
+  }
+
+  best(depth: number): BookLevel[] {
+    return this.#rows.slice(0, depth).map(({ level }) => level);
+  }
+
+  clear(): void {
+    this.#rows.length = 0;
+  }
+
+  /** Where a price stands or belongs, and whether it is there. Equal numbers are one price, however many zeros they have. */
+  #find(price: string): [at: number, isThere: boolean] {
+    let [low, high] = [0, this.#rows.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const ahead = order((this.#rows[middle] as { price: string }).price, price) * this.#direction;
+      if (ahead === 0) return [middle, true];
+      if (ahead < 0) low = middle + 1;
+      else high = middle;
+    }
+    return [low, false];
+  }
+}
+
 /** A book put together from its messages. Its levels may be acted on only while `isLive`. */
 export class OrderBook {
-  #bids = new Map<string, BookLevel>();
-  #asks = new Map<string, BookLevel>();
+  readonly #bids = new Side(-1);
+  readonly #asks = new Side(1);
   #isWhole = false;
   #newest: BookUpdate | undefined;
 
@@ -50,7 +101,12 @@ export class OrderBook {
     return this.#newest;
   }
 
-  /** Takes the next message. Deltas before the first snapshot, and after `lose`, are skipped. */
+  /**
+   * Takes the next message. Deltas before the first snapshot, and after `lose`, are skipped; beyond 10,000 levels a side
+   * nothing is believed.
+   *
+   * @throws {TypeError} if a level is no pair of decimals as text; nothing is believed until the next snapshot.
+   */
   apply(update: BookUpdate): void {
     this.#newest = update;
     if (update.kind === "snapshot") {
@@ -59,8 +115,13 @@ export class OrderBook {
     }
     if (update.state !== "live") return this.lose();
     if (!this.#isWhole || update.kind === "state") return;
-    set(this.#bids, update.bids);
-    set(this.#asks, update.asks);
+    try {
+      this.#bids.set(update.bids);
+      this.#asks.set(update.asks);
+    } catch (error) {
+      this.lose();
+      throw error;
+    }
     if (Math.max(this.#bids.size, this.#asks.size) > LEVELS_MAX) this.lose();
   }
 
@@ -73,20 +134,11 @@ export class OrderBook {
 
   /** Highest first. */
   bids(depth = LEVELS_MAX): BookLevel[] {
-    return [...this.#bids.values()].sort(([a], [b]) => Number(b) - Number(a)).slice(0, depth);
+    return this.#bids.best(depth);
   }
 
   /** Lowest first. */
   asks(depth = LEVELS_MAX): BookLevel[] {
-    return [...this.#asks.values()].sort(([a], [b]) => Number(a) - Number(b)).slice(0, depth);
-  }
-}
-
-function set(side: Map<string, BookLevel>, levels: readonly BookLevel[] = []): void {
-  for (const level of levels) {
-    // Equal numbers are one level, however many zeros they have.
-    const price = level[0].includes(".") ? level[0].replace(/\.?0+$/, "") : level[0];
-    if (Number(level[1]) === 0) side.delete(price);
-    else side.set(price, level);
+    return this.#asks.best(depth);
   }
 }

@@ -8,6 +8,7 @@ export { type BookLevel, type BookUpdate, OrderBook, viewDepth } from "./book.js
 export { type HistoryOptions, type PublishOptions, Tickwire, type TickwireEvents } from "./client.js";
 export { BACKOFF, type Backoff } from "./core/backoff.js";
 export { comparePositions } from "./core/position.js";
+export { compareDecimals } from "./decimal.js";
 export type { Report } from "./emitter.js";
 export { TickwireError, type TickwireErrorCode } from "./errors.js";
 export * from "./legacy/integration-manager.js";

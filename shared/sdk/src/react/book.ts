@@ -33,30 +33,33 @@ function bookStore(client: Tickwire, channel: string, depth: number, forget: () 
   const start = (changed: () => void) => {
     const book = new OrderBook();
     const view = viewDepth(depth);
-    const options: SubscribeOptions = view === undefined ? {} : { params: { depth: view } };
+    // A view begins with a snapshot; the whole book's is in its history, which a position that nobody knows brings.
+    const options: SubscribeOptions = view === undefined ? { since: "0-0" } : { params: { depth: view } };
     const subscription = client.subscribe<string, BookUpdate>(channel, options);
     const lose = () => {
       book.lose();
       changed();
     };
     subscription.on("message", ({ data }) => {
-      book.apply(data);
       changed();
+      book.apply(data);
     });
     subscription.on("subscribed", ({ recovered }) => {
       if (!recovered) lose();
     });
     subscription.on("gap", lose);
     subscription.on("dropped", lose);
-    // While nothing comes nobody says that it is old.
-    subscription.on("status", lose);
+    subscription.on("status", changed);
     const read = (): OrderBookState => {
-      const { isLive, newest } = book;
+      const { newest } = book;
+      // While nothing comes nobody says that it is old.
+      const isServed = subscription.status === "live";
+      const isLive = isServed && book.isLive;
       const told = isLive ? "live" : newest && newest.state !== "live" ? newest.state : "loading";
-      const state = subscription.status === "live" || !newest ? told : "offline";
+      const state = isServed || !newest ? told : "offline";
       return {
-        bids: book.bids(depth),
-        asks: book.asks(depth),
+        bids: isLive ? book.bids(depth) : [],
+        asks: isLive ? book.asks(depth) : [],
         isLive,
         state,
         reason: subscription.error?.code ?? newest?.reason,

@@ -264,6 +264,31 @@ describe("hooks", () => {
     expect(page.textContent).toBe("offline  | ");
   });
 
+  test("a whole book begins with what is stored, is not shown while nothing comes, and goes on where it stood", async () => {
+    const channel = "book:okx:BTC/USDT";
+    const level = (kind: string, price: string) => ({ type: "book", kind, state: "live", bids: [[price, "1"]] });
+    const stored = [message(channel, "5-1", level("snapshot", "9")), message(channel, "5-2", level("delta", "8"))];
+    const missed = [message(channel, "5-3", level("delta", "7"))];
+    edge.serve((_, since) =>
+      since === "0-0"
+        ? { position: "5-2", recovered: false, messages: stored }
+        : { position: "5-3", recovered: true, messages: missed },
+    );
+    const Book = () => {
+      const { bids, state } = useOrderBook("okx:BTC/USDT", { depth: 1_000 });
+      return `${state} ${bids.map(([price]) => price)}`;
+    };
+    await show(<Book />);
+    expect(page.textContent).toBe("live 9,8");
+    await act(async () => {
+      edge.socket.end(1006);
+      await pass(300);
+    });
+    expect(page.textContent).toBe("offline ");
+    await act(() => pass(3_000));
+    expect(page.textContent).toBe("live 9,8,7");
+  });
+
   test("presence is a list that joins and leaves change", async () => {
     const answer = edge.answer;
     edge.answer = (socket, command) => {
