@@ -7,7 +7,7 @@ use crate::shell::{cargo, output, run, run_with, works};
 /// The release of nextest that the tests are known to run under.
 const NEXTEST: &str = "0.9.151";
 
-/// A program that tests start, and the Debian package that brings it.
+/// A program that tests start, and the Debian package that brings it, with others that it needs to be of use.
 pub(crate) struct Needed {
     pub(crate) program: &'static str,
     pub(crate) version: &'static [&'static str],
@@ -59,7 +59,7 @@ pub(crate) fn install(needed: &[Needed]) -> anyhow::Result<()> {
     let quiet = [("DEBIAN_FRONTEND", "noninteractive")];
     run_with("apt-get", &["update", "-qq"], &quiet)?;
     let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
-    arguments.extend(&missing);
+    arguments.extend(missing.iter().flat_map(|packages| packages.split_whitespace()));
     run_with("apt-get", &arguments, &quiet)
 }
 

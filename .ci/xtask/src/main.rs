@@ -3,6 +3,7 @@
 
 mod bench;
 mod chaos;
+mod dashboard;
 mod deploy;
 mod machine;
 mod mutants;

@@ -2,10 +2,14 @@
 
 use std::{os::unix::process::CommandExt, process::Command};
 
-use crate::shell::{cargo, root};
+use crate::{
+    dashboard,
+    shell::{cargo, root},
+};
 
 /// Builds standalone and becomes it, so that signals reach it directly.
 pub(crate) fn up(debug: bool, args: &[String]) -> anyhow::Result<()> {
+    dashboard::build_if_stale()?;
     let (profile, directory) = if debug { ("dev", "debug") } else { ("release", "release") };
     eprintln!("Building standalone ({directory}); the first time takes some minutes.");
     cargo(&["build", "--profile", profile, "--package", "tickwire-standalone", "--locked"])?;

@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 
 use crate::{
-    machine,
+    machine::{self, Needed},
     shell::{cargo, output, root, run, run_in, run_with, works},
 };
 
@@ -11,11 +11,16 @@ use crate::{
 /// all of its checks and tests.
 const PACKAGES: &[&str] = &["shared/sdk", "services/dashboard"];
 /// The oldest Node.js that they run on.
-const NODE_MAJOR: u32 = 20;
+pub(crate) const NODE_MAJOR: u32 = 20;
+
+/// The browser of the dashboard's tests. Without a font it draws boxes.
+const BROWSER: &[Needed] =
+    &[Needed { program: "chromium", version: &["--version"], package: "chromium fonts-dejavu-core" }];
 
 /// Installs and checks every package.
 pub(crate) fn check() -> anyhow::Result<()> {
     node()?;
+    machine::install(BROWSER)?;
     // Their tests run against the real thing.
     cargo(&[
         "build",
@@ -66,7 +71,8 @@ fn node() -> anyhow::Result<()> {
     if is_new_enough()? { Ok(()) } else { bail!("Node.js {NODE_MAJOR} was installed and is not the first on PATH") }
 }
 
-fn is_new_enough() -> anyhow::Result<bool> {
+/// Whether there is a Node.js that will do.
+pub(crate) fn is_new_enough() -> anyhow::Result<bool> {
     if !works("node", &["--version"]) || !works("npm", &["--version"]) {
         return Ok(false);
     }

@@ -1,12 +1,11 @@
 //! Settings of an edge.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use serde::Deserialize;
 use tickwire_protocol::namespace::Policy;
 
-use crate::{EdgeError, accept::Network, framing::FrameLimits, tls};
+use crate::{EdgeError, Site, accept::Network, framing::FrameLimits, tls};
 
 /// Everything [`crate::run()`] needs besides its listener and backplane.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -22,18 +21,9 @@ pub struct Config {
     pub namespaces: BTreeMap<String, Policy>,
     /// Logs and traces.
     pub telemetry: tickwire_telemetry::TelemetryConfig,
-    /// What `GET /` answers; standalone sets it, nothing else does.
+    /// What is served beside the endpoints: the dashboard, from [`EdgeConfig::site`] or out of standalone's own program.
     #[serde(skip)]
-    pub page: Option<Page>,
-}
-
-/// An HTML page served at `/`.
-#[derive(Debug, Clone)]
-pub struct Page {
-    /// UTF-8 HTML.
-    pub html: Bytes,
-    /// Its `Content-Security-Policy`.
-    pub content_security_policy: String,
+    pub site: Option<Arc<Site>>,
 }
 
 /// Section `edge`.
@@ -87,6 +77,11 @@ pub struct EdgeConfig {
     pub deflate_min_bytes: usize,
     /// Areas: `/ws/{area}` sees only the namespaces listed for it.
     pub areas: BTreeMap<String, Vec<String>>,
+    /// The dashboard's built files (`services/dashboard/dist`), served at `/`. Any static host serves them as well.
+    pub dashboard_dir: Option<PathBuf>,
+    /// Where the dashboard reaches the other services (`emitter`, `feed`, `session`, `algorithm`): a path of this host
+    /// (`/emitter`, routed by the balancer) or an `https://` address whose service lists this origin in its `allowed_origins`.
+    pub dashboard_services: BTreeMap<String, String>,
 }
 
 impl Default for EdgeConfig {
@@ -112,6 +107,8 @@ impl Default for EdgeConfig {
             deflate: true,
             deflate_min_bytes: 200,
             areas: default_areas(),
+            dashboard_dir: None,
+            dashboard_services: BTreeMap::new(),
         }
     }
 }
@@ -120,6 +117,12 @@ impl EdgeConfig {
     /// Finds what cannot be served: half a certificate, files that cannot be read or do not belong together.
     pub fn validate(&self) -> Result<(), EdgeError> {
         tls::validate(self)
+    }
+
+    /// Reads the dashboard, if there is a directory of it.
+    pub fn site(&self) -> Result<Option<Arc<Site>>, EdgeError> {
+        let directory = self.dashboard_dir.as_ref();
+        directory.map(|path| Site::load(path, &self.dashboard_services).map(Arc::new)).transpose()
     }
 
     /// `heartbeat_interval_ms` as a duration.

@@ -25,10 +25,12 @@ pub mod offences;
 mod outbox;
 mod recovery;
 mod run;
+mod site;
 mod tls;
 
 pub use config::Config;
 pub use run::{listen, run, run_here};
+pub use site::Site;
 
 /// Why an edge cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +66,9 @@ pub enum EdgeError {
     /// A certificate and a key that do not belong together or cannot be used.
     #[error("the certificate cannot be served with this key")]
     TlsPair(#[source] rustls::Error),
+    /// The dashboard's files or addresses.
+    #[error("the dashboard cannot be served: {0}")]
+    Site(String),
     /// A thread or its runtime.
     #[error("a shard cannot start")]
     Shard(#[source] std::io::Error),

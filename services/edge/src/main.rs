@@ -90,11 +90,12 @@ fn serve(settings: Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("no runtime")?;
     runtime.block_on(async {
         let shutdown = shutdown::on_signals();
+        let site = edge.site()?;
         let backplane = RedisBackplane::connect(backplane).await?;
         let listener =
             tickwire_edge::listen(edge.listen).with_context(|| format!("cannot listen on {}", edge.listen))?;
         tracing::info!(addr = %listener.local_addr()?, node = edge.node, "listening");
-        let config = Config { auth, limits, edge, namespaces, telemetry, page: None };
+        let config = Config { auth, limits, edge, namespaces, telemetry, site };
         let serving: Arc<dyn tickwire_backplane::Backplane> = backplane;
         tickwire_edge::run(config, listener, serving, shutdown).await?;
         Ok(())

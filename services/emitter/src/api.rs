@@ -10,6 +10,7 @@ mod channels;
 mod docs;
 mod events;
 mod inbox;
+mod nodes;
 mod observe;
 mod openapi;
 mod probes;

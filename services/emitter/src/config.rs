@@ -35,6 +35,9 @@ pub struct EmitterConfig {
     pub api_keys: Vec<Secret>,
     /// Shared secret of message signatures. Without it a message with a `signature` is refused.
     pub signing_secret: Option<Secret>,
+    /// Origins of pages that may call this API from a browser, such as the dashboard's `https://app.example.com`. A token is
+    /// needed all the same.
+    pub allowed_origins: Vec<String>,
     /// Longest body, bytes, but for a batch.
     pub body_bytes_max: usize,
     /// Longest body of a batch, bytes.
@@ -65,6 +68,7 @@ impl Default for EmitterConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8001)),
             api_keys: Vec::new(),
             signing_secret: None,
+            allowed_origins: Vec::new(),
             body_bytes_max: 256 * 1024,
             batch_bytes_max: 4 * 1024 * 1024,
             data_bytes_max: 64 * 1024,

@@ -26,6 +26,8 @@ pub struct Config {
 pub struct FeedConfig {
     /// Where `/healthz`, `/readyz`, `/metrics` and `/v1/feeds` are served, `address:port`.
     pub listen: SocketAddr,
+    /// Origins of pages that may read `/v1/feeds` from a browser, such as the dashboard's `https://app.example.com`.
+    pub allowed_origins: Vec<String>,
     /// This instance's name in alerts and leases; a restart changes what follows it.
     pub node: String,
     /// The venues to feed: `binance`, `coinbase`, `kraken`, `bybit`, `okx`.
@@ -46,6 +48,7 @@ impl Default for FeedConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8002)),
+            allowed_origins: Vec::new(),
             node: "feed".to_owned(),
             exchanges: Exchange::ALL.iter().map(ToString::to_string).collect(),
             pinned: Vec::new(),

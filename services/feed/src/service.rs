@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -20,6 +20,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::{
     config::{Config, InvalidConfig},
@@ -84,7 +85,8 @@ pub async fn run(
         node: config.feed.node.clone(),
     });
     tracing::info!(addr = %address, "listening");
-    let serving = tokio::spawn(serve(listener, Arc::clone(&app), shutdown.clone()));
+    let routes = router(Arc::clone(&app), &config.feed.allowed_origins);
+    let serving = tokio::spawn(serve(listener, routes, shutdown.clone()));
     let shared = Shared { clock: Clock::new(), budgets: Arc::new(Budgets::new()), http };
     feed(&config, backplane, shared, board, metrics, &shutdown).await;
     app.readiness.set("draining", true);
@@ -191,13 +193,24 @@ async fn demand(
     }
 }
 
-async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationToken) -> std::io::Result<()> {
-    let router = Router::new()
+fn router(app: Arc<App>, origins: &[String]) -> Router {
+    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin.trim_end_matches('/')).ok());
+    // The dashboard sends its token to every service; here nothing reads it.
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET])
+        .allow_headers([header::AUTHORIZATION])
+        .max_age(Duration::from_secs(600));
+    Router::new()
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
         .route("/v1/feeds", get(feeds))
-        .with_state(app);
+        .layer(cors)
+        .with_state(app)
+}
+
+async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> std::io::Result<()> {
     axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 

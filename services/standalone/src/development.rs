@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
+use bytes::Bytes;
 use tickwire_auth::{
     AuthConfig, AuthError, Secret,
     issue::{Signer, TokenClaims},
@@ -16,6 +17,8 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 const USER: &str = "dev";
 /// The channel that the printed commands use.
 const CHANNEL: &str = "room:lobby";
+/// A second one, who may look into the cluster's machinery.
+const OPERATOR: &str = "ops";
 
 /// No keys were configured, and random ones would be open to the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,12 +37,40 @@ pub fn complete(config: &mut Config) -> Result<(), NotLoopback> {
             return Err(NotLoopback(address));
         }
         config.edge.auth.hs256_secret = Some(Secret::random());
+        config.is_development = true;
     }
     config.emitter.auth = config.edge.auth.clone();
     if config.emitter.emitter.api_keys.is_empty() && outside.is_none() {
         config.emitter.emitter.api_keys.push(Secret::random());
     }
     Ok(())
+}
+
+/// What the dashboard's sign-in buttons use: `{"people":[{"user","roles","token"}]}`. Only with a secret of this run, and only
+/// on a loopback address.
+pub(crate) fn sign_in(config: &Config, edge: SocketAddr) -> Result<Option<Bytes>, AuthError> {
+    let Some(secret) = config.edge.auth.hs256_secret.as_ref().filter(|_| config.is_development) else {
+        return Ok(None);
+    };
+    if !edge.ip().is_loopback() {
+        return Ok(None);
+    }
+    let people: [(&str, &[&str]); 2] = [(USER, &["desk"]), (OPERATOR, &["desk", "operator"])];
+    let mut listed = Vec::new();
+    for (user, roles) in people {
+        let token = token(config, secret, user, roles)?;
+        listed.push(serde_json::json!({ "user": user, "roles": roles, "token": token }));
+    }
+    Ok(Some(serde_json::json!({ "people": listed }).to_string().into()))
+}
+
+fn token(config: &Config, secret: &Secret, user: &str, roles: &[&str]) -> Result<Option<String>, AuthError> {
+    let Ok(user) = UserId::new(user) else { return Ok(None) };
+    let claims = TokenClaims::new(user).valid_for(TOKEN_LIFETIME).grant("session:*").grant("strategy:*");
+    let claims = roles.iter().fold(claims, |claims, &role| claims.role(role));
+    let auth = &config.edge.auth;
+    let claims = TokenClaims { iss: auth.issuer.clone(), aud: auth.audience.clone(), ..claims };
+    Signer::new(secret)?.sign(&claims).map(Some)
 }
 
 fn has_keys(auth: &AuthConfig) -> bool {
@@ -64,15 +95,10 @@ impl Welcome {
         else {
             return Ok(None);
         };
-        let Ok(user) = UserId::new(USER) else { return Ok(None) };
         if !edge.ip().is_loopback() || !emitter.ip().is_loopback() {
             return Ok(None);
         }
-        let claims =
-            TokenClaims::new(user).valid_for(TOKEN_LIFETIME).role("desk").grant("session:*").grant("strategy:*");
-        let claims =
-            TokenClaims { iss: config.edge.auth.issuer.clone(), aud: config.edge.auth.audience.clone(), ..claims };
-        let token = Signer::new(secret)?.sign(&claims)?;
+        let Some(token) = token(config, secret, USER, &["desk"])? else { return Ok(None) };
         Ok(Some(Self { edge, emitter, token, api_key: api_key.expose().to_owned() }))
     }
 
@@ -97,7 +123,8 @@ Tickwire runs, in this process only: history ends with it.
 
   edge      ws://{edge}/ws
   emitter   http://{emitter}/   (its API: http://{emitter}/docs)
-  watch     http://{edge}/#token={token}&channels={CHANNEL}
+  dashboard http://{edge}/   (sign in with one click)
+  watch     http://{edge}/tap?channel={CHANNEL}#token={token}
 
 Token of user "dev", valid for 24 hours:
 
@@ -129,6 +156,12 @@ mod tests {
         let welcome = Welcome::new(&config, local, local).unwrap().unwrap();
         let text = welcome.to_string();
         assert!(text.contains(welcome.token()) && text.contains(welcome.api_key()));
+        let people = sign_in(&config, local).unwrap().unwrap();
+        let people: serde_json::Value = serde_json::from_slice(&people).unwrap();
+        assert_eq!(people["people"][1]["roles"], serde_json::json!(["desk", "operator"]));
+        assert_eq!(sign_in(&config, SocketAddr::from(([0, 0, 0, 0], 1))).unwrap(), None);
+        config.is_development = false;
+        assert_eq!(sign_in(&config, local).unwrap(), None, "tokens of a secret that others chose are not given away");
     }
 
     #[test]

@@ -4,16 +4,17 @@
 //! installations that may lose their history with the process.
 //!
 //! Invariants:
-//! - Nothing of the product lives here: only its assembly, credentials for development, and the page at `/`.
+//! - Nothing of the product lives here: only its assembly, credentials for development, and the dashboard's files.
 //! - Generated credentials exist on loopback addresses only.
 
 use std::sync::Arc;
 
 use tickwire_backplane::{Backplane, memory::MemoryBackplane};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+mod dashboard;
 pub mod development;
-mod page;
 
 /// Where market data comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Config {
     pub feed: tickwire_feed::Config,
     /// Where market data comes from.
     pub market: Market,
+    /// The secret is a random one of this run, so that tokens may be given to whoever sits at this machine.
+    pub is_development: bool,
 }
 
 /// Why standalone cannot run.
@@ -47,6 +50,9 @@ pub enum StandaloneError {
     /// The edge's reason.
     #[error("the edge ended")]
     Edge(#[from] tickwire_edge::EdgeError),
+    /// No token can be signed for development.
+    #[error("the secret cannot sign")]
+    Sign(#[from] tickwire_auth::AuthError),
     /// The emitter's reason.
     #[error("the emitter ended")]
     Emitter(#[from] tickwire_emitter::EmitterError),
@@ -63,11 +69,29 @@ pub enum StandaloneError {
 pub async fn run(
     mut config: Config,
     edge_listener: std::net::TcpListener,
-    emitter_listener: tokio::net::TcpListener,
+    emitter_listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), StandaloneError> {
     let backplane: Arc<dyn Backplane> = MemoryBackplane::new();
-    config.edge.page.get_or_insert_with(page::page);
+    let address = emitter_listener.local_addr().map_err(tickwire_emitter::EmitterError::Listen)?;
+    let edge_address = edge_listener.local_addr().map_err(tickwire_edge::EdgeError::Listen)?;
+    let feed_listener = match config.market {
+        Market::None => None,
+        Market::Replayed | Market::Live => {
+            Some(TcpListener::bind(config.feed.feed.listen).await.map_err(StandaloneError::Listen)?)
+        }
+    };
+    let feed_address =
+        feed_listener.as_ref().map(TcpListener::local_addr).transpose().map_err(StandaloneError::Listen)?;
+    if config.edge.site.is_none() {
+        let sign_in = development::sign_in(&config, edge_address)?;
+        config.edge.site = Some(Arc::new(dashboard::site(&config, address, feed_address, sign_in)?));
+    }
+    // The dashboard calls the others from the edge's address, which a browser may have by either name.
+    for name in [edge_address.to_string(), format!("localhost:{}", edge_address.port())] {
+        config.emitter.emitter.allowed_origins.push(format!("http://{name}"));
+        config.feed.feed.allowed_origins.push(format!("http://{name}"));
+    }
     let edge = async {
         let ended = tickwire_edge::run(config.edge, edge_listener, Arc::clone(&backplane), shutdown.clone()).await;
         shutdown.cancel();
@@ -80,7 +104,7 @@ pub async fn run(
         ended
     };
     let feed = async {
-        let ended = feed(config.feed, config.market, Arc::clone(&backplane), shutdown.clone()).await;
+        let ended = feed(config.feed, config.market, feed_listener, Arc::clone(&backplane), shutdown.clone()).await;
         shutdown.cancel();
         ended
     };
@@ -93,22 +117,22 @@ pub async fn run(
 async fn feed(
     mut config: tickwire_feed::Config,
     market: Market,
+    listener: Option<TcpListener>,
     backplane: Arc<dyn Backplane>,
     shutdown: CancellationToken,
 ) -> Result<(), StandaloneError> {
+    let Some(listener) = listener else {
+        shutdown.cancelled().await;
+        return Ok(());
+    };
     let _demo = match market {
-        Market::None => {
-            shutdown.cancelled().await;
-            return Ok(());
-        }
-        Market::Live => None,
+        Market::None | Market::Live => None,
         Market::Replayed => {
             let demo = tickwire_feed::simulate::Demo::start().await.map_err(StandaloneError::Listen)?;
             config.feed.venues.clone_from(&demo.venues);
             Some(demo)
         }
     };
-    let listener = tokio::net::TcpListener::bind(config.feed.listen).await.map_err(StandaloneError::Listen)?;
     tickwire_feed::run(config, listener, backplane, shutdown).await?;
     Ok(())
 }

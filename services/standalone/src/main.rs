@@ -109,6 +109,7 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
             (_, true) => Market::None,
             _ => Market::Replayed,
         },
+        is_development: false,
         emitter: tickwire_emitter::Config {
             auth: auth.clone(),
             emitter,
@@ -116,7 +117,7 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
             namespaces: namespaces.clone(),
             telemetry: telemetry.clone(),
         },
-        edge: tickwire_edge::Config { auth, limits, edge, namespaces, telemetry, page: None },
+        edge: tickwire_edge::Config { auth, limits, edge, namespaces, telemetry, site: None },
     };
     development::complete(&mut config)?;
     config.edge.auth.validate()?;

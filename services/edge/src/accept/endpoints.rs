@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use http::{
-    HeaderValue, StatusCode,
-    header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS},
-};
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use tickwire_backplane::NodeReport;
 use tickwire_protocol::{
@@ -90,23 +87,14 @@ pub(super) fn metrics(node: &Node) -> Answer {
     answer::whole(StatusCode::OK, CONTENT_TYPE, render(&node.registry))
 }
 
-/// The page of standalone, if there is one.
-pub(super) fn page(node: &Node) -> Answer {
-    let Some(page) = &node.config.page else {
-        let message = "this is a Tickwire edge: connect to /ws";
-        return answer::error_as(StatusCode::NOT_FOUND, ErrorCode::BadRequest, message);
-    };
-    let mut answer = answer::whole(StatusCode::OK, "text/html; charset=utf-8", page.html.clone());
-    let headers = answer.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    match HeaderValue::from_str(&page.content_security_policy) {
-        Ok(policy) => {
-            headers.insert(CONTENT_SECURITY_POLICY, policy);
-            answer
-        }
-        // Never without it: the page shows data that others wrote.
-        Err(_) => answer::error(ErrorCode::Internal, "the page's content security policy is not a header"),
-    }
+/// What is no endpoint: the dashboard's, or nothing.
+pub(super) fn other(node: &Node, path: &str, headers: &HeaderMap) -> Answer {
+    let found = node.config.site.as_ref().and_then(|site| site.answer(path, headers));
+    found.unwrap_or_else(|| {
+        let message =
+            if path == "/" { "this is a Tickwire edge: connect to /ws" } else { "there is nothing at this path" };
+        answer::error_as(StatusCode::NOT_FOUND, ErrorCode::BadRequest, message)
+    })
 }
 
 #[cfg(test)]

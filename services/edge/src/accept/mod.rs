@@ -138,7 +138,10 @@ async fn respond(visitor: &Visitor<'_>, head: Parts) -> Answer {
     let node = &visitor.shard.node;
     let path = head.uri.path();
     let Some(route) = Route::find(path, &node.config.edge.areas) else {
-        return answer::error_as(StatusCode::NOT_FOUND, ErrorCode::BadRequest, "there is nothing at this path");
+        return match head.method {
+            Method::GET | Method::HEAD => endpoints::other(node, path, &head.headers),
+            _ => answer::error_as(StatusCode::NOT_FOUND, ErrorCode::BadRequest, "there is nothing at this path"),
+        };
     };
     tracing::debug!(method = %head.method, path, "request");
     if route.is_shared() {
@@ -150,8 +153,7 @@ async fn respond(visitor: &Visitor<'_>, head: Parts) -> Answer {
             Route::Health => answer::whole(StatusCode::OK, "text/plain", "ok\n"),
             Route::Ready => endpoints::ready(node),
             Route::Metrics => endpoints::metrics(node),
-            Route::Status => endpoints::status(node, head.uri.query()).await,
-            _ => endpoints::page(node),
+            _ => endpoints::status(node, head.uri.query()).await,
         },
         _ => method_not_allowed("GET, HEAD"),
     }

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 /// An endpoint of PROTOCOL "Edge".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route<'a> {
-    /// `/`, if there is a page.
-    Page,
     /// `/ws`, or `/ws/{area}`.
     WebSocket { area: Option<&'a str> },
     /// `/ws/status`.
@@ -27,7 +25,6 @@ impl<'a> Route<'a> {
     /// The endpoint at `path`; `areas` are those of the configuration.
     pub(super) fn find<T>(path: &'a str, areas: &BTreeMap<String, T>) -> Option<Self> {
         Some(match path {
-            "/" => Self::Page,
             "/ws" => Self::WebSocket { area: None },
             "/ws/status" => Self::Status,
             "/sse" => Self::Sse,
@@ -57,7 +54,7 @@ mod tests {
         let areas = BTreeMap::from([("trading".to_owned(), "prices")]);
         assert_eq!(Route::find("/ws/trading", &areas), Some(Route::WebSocket { area: Some("trading") }));
         assert_eq!(Route::find("/ws/status", &areas), Some(Route::Status));
-        for unknown in ["", "/ws/", "/ws/other", "/ws/trading/", "/wsx", "/sse/", "//", "/../healthz"] {
+        for unknown in ["", "/", "/ws/", "/ws/other", "/ws/trading/", "/wsx", "/sse/", "//", "/../healthz"] {
             assert_eq!(Route::find(unknown, &areas), None, "{unknown}");
         }
     }

@@ -12,7 +12,12 @@ use tickwire_backplane::{Alert, AlertId, AlertStatus, BackplaneError, HistoryQue
 use tickwire_protocol::{ChannelName, ErrorCode, Position, Priority, Publication, RawJson, UserId};
 use utoipa::ToSchema;
 
-use super::{App, Refusal, caller::Service, channels::params, inbox::user};
+use super::{
+    App, Refusal,
+    caller::{Operator, Service},
+    channels::params,
+    inbox::user,
+};
 
 /// Alerts of one listing.
 const LIST_MAX: usize = 200;
@@ -103,7 +108,7 @@ pub(crate) async fn alert(
 /// What the inbox owes, however old, and what its log has beside that.
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
-    _: Service,
+    operator: Operator,
     Path(id): Path<String>,
     query: Result<Query<ListParams>, QueryRejection>,
 ) -> Result<Json<AlertsBody>, Refusal> {
@@ -116,6 +121,7 @@ pub(crate) async fn list(
     if !(1..=LIST_MAX).contains(&limit) {
         return Err(Refusal::bad_request(format!("`limit` is 1 to {LIST_MAX}")));
     }
+    app.witness(&operator, "read alerts", &user).await;
     let alerts = alerts_of(&app, &user, before).await?;
     let (known, is_cut) = (alerts.len(), alerts.len() > LOOKED_AT_MAX);
     let mut found = Vec::new();

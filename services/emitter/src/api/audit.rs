@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 use tickwire_backplane::{BackplaneError, Control, Publish};
-use tickwire_protocol::{ChannelName, Priority, RawJson, time::now_ms};
+use tickwire_protocol::{ChannelName, Priority, RawJson, UserId, time::now_ms};
 
 use super::{App, caller::Operator};
 
@@ -54,6 +54,27 @@ impl App {
         tracing::info!(target: "tickwire_audit", action, subject, reason, until, by, address, done, "administrative call");
         self.publish_entry(&entry).await;
         ordered
+    }
+
+    /// Writes down that a person looks at what belongs to `user`. What a service reads is its trade, and is not.
+    pub(super) async fn witness(&self, operator: &Operator, action: &'static str, user: &UserId) {
+        if operator.is_service {
+            return;
+        }
+        let (subject, by, address) = (format!("user {user}"), operator.who.as_str(), operator.address.to_string());
+        tracing::info!(target: "tickwire_audit", action, subject, by, address, "administrative call");
+        let entry = Entry {
+            r#type: "audit",
+            action,
+            subject,
+            reason: None,
+            until: None,
+            by,
+            address,
+            done: true,
+            time: now_ms(),
+        };
+        self.publish_entry(&entry).await;
     }
 
     /// The log line stands whether this succeeds or not.

@@ -26,6 +26,8 @@ pub(crate) struct Operator {
     /// For the audit log: a user, or a key's fingerprint.
     pub(crate) who: String,
     pub(crate) address: IpAddr,
+    /// A [`Service`] as well, and not a person.
+    pub(crate) is_service: bool,
 }
 
 /// Whose rate a request counts for.
@@ -60,7 +62,7 @@ impl FromRequestParts<Arc<App>> for Operator {
         if !caller.is_service && !caller.is_operator {
             return Err(forbidden("service` or `operator"));
         }
-        Ok(Self { who: caller.who, address: address(parts) })
+        Ok(Self { who: caller.who, address: address(parts), is_service: caller.is_service })
     }
 }
 

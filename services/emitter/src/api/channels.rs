@@ -14,7 +14,10 @@ use tickwire_backplane::HistoryQuery;
 use tickwire_protocol::{ChannelName, ErrorCode, Event, Position, dialect::Dialect, namespace::Policy};
 use utoipa::ToSchema;
 
-use super::{App, Refusal, body, caller::Service};
+use super::{
+    App, Refusal, body,
+    caller::{Operator, Service},
+};
 
 /// Messages of one history answer.
 const HISTORY_MAX: usize = 1_000;
@@ -136,7 +139,7 @@ fn answer(event: &Event) -> Result<Response, Refusal> {
 
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
-    _: Service,
+    _: Operator,
     query: Result<Query<ListParams>, QueryRejection>,
 ) -> Result<Json<ChannelsBody>, Refusal> {
     let ListParams { prefix, limit } = params(query)?;

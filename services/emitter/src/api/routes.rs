@@ -1,6 +1,6 @@
 //! Every path, with its description beside it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -9,12 +9,15 @@ use axum::{
     response::IntoResponse,
     routing::{MethodRouter, get, post},
 };
-use http::{StatusCode, header};
-use tower_http::catch_panic::CatchPanicLayer;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+};
 use utoipa::openapi::{HttpMethod, schema::Type};
 
 use super::{
-    App, Refusal, access, alerts, bans, channels, docs, events, inbox, observe,
+    App, Refusal, access, alerts, bans, channels, docs, events, inbox, nodes, observe,
     openapi::{Described, Document, describe},
     probes, publishing,
 };
@@ -122,13 +125,16 @@ fn user_routes(routes: Routes) -> Routes {
         .get(
             "/v1/users/{id}/alerts",
             alerts::list,
-            describe("alerts", "A user's alerts and where they stand, the newest first, by pages")
-                .guarded()
-                .in_path("id")
-                .in_query("before", Type::String)
-                .in_query("limit", Type::Integer)
-                .in_query("status", Type::String)
-                .answers::<alerts::AlertsBody>(),
+            describe(
+                "alerts",
+                "A user's alerts and where they stand, the newest first, by pages (role service or operator)",
+            )
+            .guarded()
+            .in_path("id")
+            .in_query("before", Type::String)
+            .in_query("limit", Type::Integer)
+            .in_query("status", Type::String)
+            .answers::<alerts::AlertsBody>(),
         )
         .post(
             "/v1/users/{id}/disconnect",
@@ -169,11 +175,18 @@ fn channel_routes(routes: Routes) -> Routes {
         .get(
             "/v1/channels",
             channels::list,
-            describe("channels", "Channels with subscribers, the busiest first")
+            describe("channels", "Channels with subscribers, the busiest first (role service or operator)")
                 .guarded()
                 .in_query("prefix", Type::String)
                 .in_query("limit", Type::Integer)
                 .answers::<channels::ChannelsBody>(),
+        )
+        .get(
+            "/v1/nodes",
+            nodes::list,
+            describe("channels", "The cluster's edges (role service or operator)")
+                .guarded()
+                .answers::<nodes::NodesBody>(),
         )
         .described(
             "/v1/channels/{channel}/history",
@@ -215,6 +228,17 @@ fn probe_routes(routes: Routes) -> Routes {
         .get("/docs", docs::page, describe("service", "A page to try this API").answers_text("text/html", "HTML"))
 }
 
+/// Lets pages of these origins call, with a token in a header: there are no cookies here that a browser would add by itself.
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin.trim_end_matches('/')).ok());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key")])
+        .expose_headers([header::RETRY_AFTER])
+        .max_age(Duration::from_secs(600))
+}
+
 /// The whole service.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let routes = Routes { router: Router::new(), document: Document::new() };
@@ -241,5 +265,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(method)
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), observe::observe))
+        .layer(cors(&app.config.emitter.allowed_origins))
         .with_state(app)
 }

@@ -199,3 +199,25 @@ async fn a_caller_over_its_rate_is_told_when_to_come_back() {
     let other = with(&rig, Some(format!("Bearer {}", token(&["service"]))), "/v1/users/7/disconnect").await;
     assert_ne!(other.status, 429, "another caller has its own rate");
 }
+
+#[tokio::test]
+async fn an_operator_who_reads_a_users_alerts_is_written_down() {
+    let rig = Rig::start().await;
+    rig.say("/v1/users/7/notify", &json!({"type": "x", "priority": "critical"})).await;
+    let read = async |bearer: String| {
+        let request = rig.client.get(format!("http://{}/v1/users/7/alerts", rig.address)).bearer_auth(bearer);
+        answer(request).await
+    };
+    assert_eq!(read(token(&["desk"])).await.status, 403);
+    assert_eq!(read(token(&["service"])).await.status, 200);
+    assert!(rig.data("audit").await.is_empty(), "what a service reads is its trade");
+    let found = read(token(&["operator"])).await.body;
+    assert_eq!(found["alerts"].as_array().unwrap().len(), 1, "{found}");
+    let entries = rig.data("audit").await;
+    assert_eq!(entries.len(), 1);
+    let entry = &entries[0];
+    assert_eq!(
+        (&entry["action"], &entry["subject"], &entry["by"]),
+        (&"read alerts".into(), &"user 7".into(), &json!("user backend"))
+    );
+}

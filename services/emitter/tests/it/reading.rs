@@ -4,7 +4,7 @@ use serde_json::json;
 use tickwire_backplane::{Backplane, NodeReport, PresenceChange};
 use tickwire_protocol::{UserId, time::now_ms};
 
-use crate::rig::{Rig, answer, channel};
+use crate::rig::{Rig, answer, channel, token};
 
 #[tokio::test]
 async fn history_gives_messages_in_order_from_a_position() {
@@ -74,4 +74,25 @@ async fn the_listing_adds_up_what_nodes_report() {
     );
     let first = rig.ask("/v1/channels?limit=1").await;
     assert_eq!((&first.body["channels"][0]["channel"], &first.body["count"]), (&json!("system"), &json!(3)));
+}
+
+#[tokio::test]
+async fn operators_see_the_nodes_and_what_they_hold() {
+    let rig = Rig::start().await;
+    for (node, rooms) in [("b", 3), ("a", 2)] {
+        let subscriptions = vec![(channel("room:1"), rooms), (channel("system"), 9)];
+        let report = NodeReport { node: node.into(), connections: 9, subscriptions, time_ms: now_ms() };
+        rig.backplane.report(report).await.unwrap();
+    }
+    let ask = async |roles: &[&str]| {
+        answer(rig.client.get(format!("http://{}/v1/nodes", rig.address)).bearer_auth(token(roles))).await
+    };
+    assert_eq!(ask(&["desk"]).await.status, 403);
+    let seen = ask(&["operator"]).await.body;
+    assert_eq!(seen["healthy"], true);
+    for (index, (node, subscriptions)) in [("a", 11), ("b", 12)].into_iter().enumerate() {
+        let entry = &seen["nodes"][index];
+        assert_eq!((&entry["node"], &entry["subscriptions"]), (&json!(node), &json!(subscriptions)), "{seen}");
+        assert_eq!((&entry["connections"], &entry["channels"]), (&json!(9), &json!(2)), "{seen}");
+    }
 }

@@ -23,3 +23,23 @@ async fn recorded_market_data_flows_to_whoever_subscribes() {
     }
     standalone.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_is_told_where_the_feed_is_and_may_ask_it() {
+    let standalone = Standalone::with_market(emitter_config(), Market::Replayed).await;
+    let page = reqwest::get(format!("http://{}/", standalone.edge)).await.unwrap();
+    let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    let settings = reqwest::get(format!("http://{}/dashboard.json", standalone.edge)).await.unwrap();
+    let settings: serde_json::Value = settings.json().await.unwrap();
+    let feed = settings["services"]["feed"].as_str().unwrap();
+    assert!(policy.contains(feed), "the page may reach {feed}: {policy}");
+    for (origin, allowed) in [(format!("http://{}", standalone.edge), true), ("https://evil.example".to_owned(), false)]
+    {
+        let asked = reqwest::Client::new().get(format!("{feed}/v1/feeds")).header("origin", &origin);
+        let answer = asked.send().await.unwrap();
+        assert_eq!(answer.headers().contains_key("access-control-allow-origin"), allowed, "{origin}");
+        let feeds: serde_json::Value = answer.json().await.unwrap();
+        assert!(feeds["venues"].is_object(), "{feeds}");
+    }
+    standalone.stop().await;
+}

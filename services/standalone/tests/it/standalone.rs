@@ -26,5 +26,18 @@ async fn the_page_stands_at_the_root_under_a_strict_policy() {
     let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
     assert!(page.text().await.unwrap().contains("<title>Tickwire</title>"));
+    let get = async |path: &str| reqwest::get(format!("http://{}{path}", standalone.edge)).await.unwrap();
+    let settings: serde_json::Value = get("/dashboard.json").await.json().await.unwrap();
+    let emitter = settings["services"]["emitter"].as_str().unwrap();
+    assert!(policy.contains(emitter), "the page may reach {emitter}: {policy}");
+    assert_eq!(get("/development.json").await.status(), 404, "tokens of a secret that others chose are not given away");
+    let address = format!("{emitter}/v1/nodes");
+    let own = format!("http://{}", standalone.edge);
+    for (origin, allowed) in [(own.as_str(), true), ("https://evil.example", false)] {
+        let preflight = reqwest::Client::new().request(reqwest::Method::OPTIONS, &address);
+        let preflight = preflight.header("origin", origin).header("access-control-request-method", "GET");
+        let answer = preflight.send().await.unwrap();
+        assert_eq!(answer.headers().contains_key("access-control-allow-origin"), allowed, "{origin}");
+    }
     standalone.stop().await;
 }

@@ -1,0 +1,101 @@
+import { comparePositions, type Message, type TickwireError } from "@tickwire/client";
+import { useTickwire } from "@tickwire/client/react";
+import { useEffect, useMemo, useSyncExternalStore } from "react";
+
+/** A channel with its past: what is stored, then everything live, each message once and in order. */
+export interface Log<T> {
+  /** Oldest first. */
+  readonly messages: readonly Message<T>[];
+  readonly isLoading: boolean;
+  /** The server serves it now. */
+  readonly isLive: boolean;
+  /** Why it is not served. */
+  readonly error: TickwireError | undefined;
+}
+
+/** Messages kept of one channel. */
+const LIMIT = 1_000;
+const EMPTY: Log<never> = { messages: [], isLoading: true, isLive: false, error: undefined };
+
+type Client = ReturnType<typeof useTickwire>;
+
+interface LogStore {
+  get(): Log<unknown>;
+  subscribe(changed: () => void): () => void;
+  start(): () => void;
+}
+
+function logStore(client: Client, channel: string): LogStore {
+  let state: Log<unknown> = EMPTY;
+  let kept: Message<unknown>[] = [];
+  let frame = 0;
+  const readers = new Set<() => void>();
+  const publish = (change: Partial<Log<unknown>> = {}) => {
+    state = { ...state, ...change };
+    if (frame) return;
+    // Hidden tabs draw no frames; a timer there is enough.
+    const later =
+      document.visibilityState === "visible"
+        ? requestAnimationFrame
+        : (run: () => void) => setTimeout(run, 250) as unknown as number;
+    frame = later(() => {
+      frame = 0;
+      state = { ...state, messages: kept.slice() };
+      for (const reader of [...readers]) reader();
+    });
+  };
+  const isAfter = (a: Message<unknown>, b: Message<unknown>) =>
+    a.position && b.position ? comparePositions(a.position, b.position) > 0 : a.time >= b.time;
+  const take = (message: Message<unknown>) => {
+    const last = kept[kept.length - 1];
+    if (!last || isAfter(message, last)) kept.push(message);
+    else if (!kept.some((it) => it.position === message.position)) {
+      const at = kept.findIndex((it) => isAfter(it, message));
+      kept.splice(at < 0 ? kept.length : at, 0, message);
+    }
+    if (kept.length > LIMIT + 200) kept = kept.slice(-LIMIT);
+    publish();
+  };
+  const start = () => {
+    let isOver = false;
+    const subscription = client.subscribe<string, unknown>(channel);
+    const load = async () => {
+      try {
+        const { messages } = await client.history(channel, { reverse: true, limit: LIMIT });
+        if (isOver) return;
+        for (const { type: _, ...message } of messages.reverse()) take({ ...message, recovered: true });
+        publish({ isLoading: false });
+      } catch {
+        if (!isOver) publish({ isLoading: false });
+      }
+    };
+    subscription.on("subscribed", ({ first }) => void (first && load()));
+    subscription.on("gap", () => {
+      kept = [];
+      void load();
+    });
+    subscription.on("message", take);
+    subscription.on("status", (status) => publish({ isLive: status === "live" }));
+    subscription.on("error", (error) => publish({ error, isLoading: false }));
+    return () => {
+      isOver = true;
+      subscription.unsubscribe();
+    };
+  };
+  return {
+    get: () => state,
+    subscribe(changed) {
+      readers.add(changed);
+      return () => void readers.delete(changed);
+    },
+    start,
+  };
+}
+
+/** The log of a reliable channel, while mounted. */
+export function useLog<T>(channel: string): Log<T> {
+  const client = useTickwire();
+  const store = useMemo(() => logStore(client, channel), [client, channel]);
+  useEffect(() => store.start(), [store]);
+  return useSyncExternalStore(store.subscribe, store.get) as Log<T>;
+}

@@ -1,0 +1,123 @@
+import type { BookLevel } from "@tickwire/client";
+import { type OrderBookState, useOrderBook } from "@tickwire/client/react";
+import { useRef } from "react";
+import { decimal, digitsOf, number, words } from "../lib/format";
+import { Age, Badge, Empty, Panel, StatusDot, type Tone } from "../parts/parts";
+
+const DEPTH = 12;
+
+/** What is on screen: the book, or, while it is not live, its last levels and since when they are old. */
+interface Shown {
+  bids: readonly BookLevel[];
+  asks: readonly BookLevel[];
+  /** When they were published, milliseconds. */
+  at: number | undefined;
+}
+
+const NOTHING: Shown = { bids: [], asks: [], at: undefined };
+
+/** An exchange's order book with its depth, its state and its age. What is not live does not look live. */
+export function OrderBook({ exchange, symbol }: { exchange: string | undefined; symbol: string }) {
+  const book = useOrderBook(exchange && symbol, { exchange, depth: DEPTH });
+  const last = useRef(NOTHING);
+  if (book.isLive) last.current = { bids: book.bids, asks: book.asks, at: book.newest?.publishedAt };
+  if (!exchange) {
+    return (
+      <Panel title="Order book">
+        <Empty title="A book belongs to one exchange">Watch an instrument such as binance:{symbol} to see its book.</Empty>
+      </Panel>
+    );
+  }
+  const shown = last.current;
+  return (
+    <Panel title="Order book" aside={<State book={book} at={shown.at} />} flush>
+      {shown.at === undefined && shown.bids.length + shown.asks.length === 0 ? (
+        <Nothing book={book} />
+      ) : (
+        <Ladder book={book} shown={shown} />
+      )}
+    </Panel>
+  );
+}
+
+const TONES: Record<string, Tone> = { live: "good", loading: "busy", suspect: "bad", offline: "warn" };
+
+function State({ book, at }: { book: OrderBookState; at: number | undefined }) {
+  return (
+    <>
+      {book.newest?.replayed && <Badge tone="info">replayed</Badge>}
+      <StatusDot tone={TONES[book.state] ?? "busy"}>{words(book.state)}</StatusDot>
+      <Age at={at} limit={5_000} />
+    </>
+  );
+}
+
+function Nothing({ book }: { book: OrderBookState }) {
+  return (
+    <Empty title={book.state === "loading" ? "Waiting for the book" : `The book is ${words(book.state)}`}>
+      {book.reason ? words(book.reason) : "It appears with the next snapshot of a feed that publishes it."}
+    </Empty>
+  );
+}
+
+function Ladder({ book, shown }: { book: OrderBookState; shown: Shown }) {
+  const { bids, asks } = shown;
+  const all = [...bids, ...asks];
+  const digits = {
+    price: digitsOf(all.map(([price]) => price)),
+    quantity: digitsOf(
+      all.map(([, quantity]) => quantity),
+      5,
+    ),
+  };
+  const most = Math.max(0, ...all.map(([, quantity]) => number(quantity) ?? 0));
+  const [bid, ask] = [number(bids[0]?.[0]), number(asks[0]?.[0])];
+  const spread = bid !== undefined && ask !== undefined ? ask - bid : undefined;
+  return (
+    <div className={`ladder ${book.isLive ? "" : "stale"}`}>
+      {!book.isLive && (
+        <p className="ladder-warning">Not live: {words(book.reason ?? book.state)}. These are the last known levels.</p>
+      )}
+      <table>
+        <caption className="sr-only">Asks above, bids below, best in the middle</caption>
+        <thead>
+          <tr>
+            <th scope="col">Price</th>
+            <th scope="col">Quantity</th>
+          </tr>
+        </thead>
+        <tbody className="asks">
+          {[...asks].reverse().map((level) => (
+            <Row key={level[0]} level={level} most={most} digits={digits} side="ask" />
+          ))}
+        </tbody>
+        <tbody>
+          <tr className="spread">
+            <td colSpan={2}>
+              Spread <span className="num">{spread === undefined ? "–" : decimal(spread.toFixed(digits.price))}</span>
+            </td>
+          </tr>
+        </tbody>
+        <tbody className="bids">
+          {bids.map((level) => (
+            <Row key={level[0]} level={level} most={most} digits={digits} side="bid" />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Row(props: { level: BookLevel; most: number; digits: { price: number; quantity: number }; side: "bid" | "ask" }) {
+  const { level, most, digits, side } = props;
+  const share = most > 0 ? (number(level[1]) ?? 0) / most : 0;
+  return (
+    <tr className={side}>
+      <td className={`num ${side === "bid" ? "up" : "down"}`}>{decimal(level[0], digits.price)}</td>
+      <td className="num depth">
+        <span className="depth-bar" aria-hidden="true" style={{ transform: `scaleX(${share})` }} />
+        <span>{decimal(level[1], digits.quantity)}</span>
+      </td>
+    </tr>
+  );
+}

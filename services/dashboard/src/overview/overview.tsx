@@ -1,0 +1,137 @@
+import type { PositionUpdateData } from "@tickwire/client";
+import { useRealTimeNotifications, useWebSocketConnection } from "@tickwire/client/react";
+import { useMemo } from "react";
+import { Link } from "react-router";
+import { account, isSignedIn } from "../lib/account";
+import { count, decimal, direction, percent, signed, sum } from "../lib/format";
+import { useLog } from "../lib/log";
+import { useSignal } from "../lib/signals";
+import { levelOf, textOf, titleOf } from "../notifications/text";
+import { RealTimeChart } from "../parts/chart";
+import { Age, Badge, Empty, Feed, Gauge, MetricDisplay, Panel, RealTimeMetrics } from "../parts/parts";
+import { portfolioPnl, positionsOf, profit, type SessionEvent, type SessionView, sessionsOf, worth } from "../session/model";
+import { SessionStatusDot } from "../session/status";
+import { PositionsTable } from "./positions";
+
+/** Cards shown; the rest is a line. */
+const CARDS_MAX = 12;
+
+/** Portfolio, sessions, alerts. */
+export default function Overview() {
+  const who = useSignal(account);
+  const user = isSignedIn(who) ? who.user : "";
+  const sessions = useLog<SessionEvent>(`sessions:${user}`);
+  const log = useLog<PositionUpdateData>(`user:${user}:positions`);
+  const positions = useMemo(() => positionsOf(log.messages), [log.messages]);
+  const points = useMemo(() => portfolioPnl(log.messages), [log.messages]);
+  const views = useMemo(() => sessionsOf(sessions.messages), [sessions.messages]);
+  const { total, realised, unrealised } = profit(positions);
+  const value = sum(positions.map(({ data }) => worth(data.quantity, data.markPrice)));
+  const has = positions.length > 0;
+  const newest = log.messages[log.messages.length - 1]?.time;
+  return (
+    <div className="overview">
+      <h1 className="sr-only">Overview</h1>
+      <RealTimeMetrics label="Portfolio">
+        <MetricDisplay
+          big
+          label="Open positions at mark"
+          value={has ? decimal(value, 2) : "–"}
+          note={<Age at={newest} limit={60_000} />}
+        />
+        <MetricDisplay big label="Total P&L" value={has ? signed(total, 2) : "–"} tone={direction(total)} />
+        <MetricDisplay big label="Unrealised" value={has ? signed(unrealised, 2) : "–"} tone={direction(unrealised)} />
+        <MetricDisplay big label="Realised" value={has ? signed(realised, 2) : "–"} tone={direction(realised)} />
+        <MetricDisplay
+          big
+          label="Sessions running"
+          value={count(views.filter(({ status }) => status === "active").length)}
+          note={`${views.length} known`}
+        />
+      </RealTimeMetrics>
+      <div className="columns columns-wide">
+        <Panel title="Portfolio P&L">
+          {points.length > 1 ? (
+            <RealTimeChart kind="line" data={points} label={`Portfolio P&L over time, now ${signed(total, 2)}`} />
+          ) : (
+            <div className="chart">
+              <Empty title={log.isLoading ? "Loading…" : "No position has been reported yet"}>
+                The curve begins with your positions' updates.
+              </Empty>
+            </div>
+          )}
+        </Panel>
+        <Alerts />
+      </div>
+      <section aria-label="Sessions">
+        <h2 className="section-title">Sessions</h2>
+        {views.length === 0 ? (
+          <div className="panel">
+            <Empty title={sessions.isLoading ? "Loading your sessions…" : "You have no session yet"}>
+              {!sessions.isLoading && "Sessions appear here the moment they start."}
+            </Empty>
+          </div>
+        ) : (
+          <div className="cards">
+            {views.slice(0, CARDS_MAX).map((view) => (
+              <LiveSessionCard key={view.id} view={view} />
+            ))}
+          </div>
+        )}
+        {views.length > CARDS_MAX && <p className="muted small">{views.length - CARDS_MAX} older sessions are not shown.</p>}
+      </section>
+      <PositionsTable positions={positions} />
+    </div>
+  );
+}
+
+/** A session at a glance. */
+export function LiveSessionCard({ view }: { view: SessionView }) {
+  const { id, status, figures, algorithm, time } = view;
+  return (
+    <Link to={`/sessions/${encodeURIComponent(id)}`} className="card">
+      <div className="card-head">
+        <strong>{id}</strong>
+        <SessionStatusDot status={status} />
+      </div>
+      <p className={`card-figure num ${direction(figures.currentPnL)}`}>{signed(figures.currentPnL)}</p>
+      <p className="muted small card-facts">
+        <span>{algorithm ?? "session"}</span>
+        <span className="num">{count(figures.totalTrades)} trades</span>
+        <Age at={time} limit={status === "active" ? 30_000 : Number.POSITIVE_INFINITY} />
+      </p>
+      <Gauge label="Loss limit" value={figures.lossLimitUtilization} text={percent(figures.lossLimitUtilization)} />
+      <Gauge label="Time" value={figures.timeElapsed} text={percent(figures.timeElapsed)} />
+    </Link>
+  );
+}
+
+function Alerts() {
+  const { notifications, unreadCount } = useRealTimeNotifications();
+  const { isConnected } = useWebSocketConnection();
+  const newest = notifications.slice(0, 6);
+  return (
+    <Panel title="Alerts" aside={<Link to="/notifications">{unreadCount > 0 ? `${unreadCount} unread` : "All"}</Link>} flush>
+      {newest.length === 0 ? (
+        <Empty title={isConnected ? "No alert" : "Waiting for the connection…"} />
+      ) : (
+        <Feed label="Newest alerts">
+          {newest.map((it) => (
+            <li key={it.position}>
+              <p className="feed-head">
+                <Badge tone={it.priority === "critical" ? "bad" : it.priority === "high" ? "warn" : "info"}>
+                  {levelOf(it)}
+                </Badge>
+                <strong>{titleOf(it)}</strong>
+                <span className="feed-time">
+                  <Age at={it.time} limit={Number.POSITIVE_INFINITY} />
+                </span>
+              </p>
+              <p>{textOf(it)}</p>
+            </li>
+          ))}
+        </Feed>
+      )}
+    </Panel>
+  );
+}

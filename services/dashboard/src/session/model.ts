@@ -1,0 +1,144 @@
+import type {
+  AlgorithmDecisionData,
+  Message,
+  PositionUpdateData,
+  RiskAlertData,
+  SessionCompletedData,
+  SessionFigures,
+  SessionStartedData,
+  SessionStatus,
+  SessionStatusData,
+  TradeExecutedData,
+} from "@tickwire/client";
+import { number, sum } from "../lib/format";
+import type { Point } from "../parts/chart";
+
+export type SessionEvent =
+  | SessionStartedData
+  | SessionStatusData
+  | SessionCompletedData
+  | AlgorithmDecisionData
+  | TradeExecutedData
+  | RiskAlertData;
+
+/** A trading session as its events tell it. */
+export interface SessionView {
+  readonly id: string;
+  readonly status: SessionStatus | undefined;
+  readonly figures: SessionFigures;
+  readonly algorithm: string | undefined;
+  readonly limits: Readonly<Record<string, unknown>>;
+  readonly summary: Readonly<Record<string, unknown>> | undefined;
+  readonly startedAt: number | undefined;
+  /** Of the newest event. */
+  readonly time: number | undefined;
+}
+
+const start = (id: string): SessionView => ({
+  id,
+  status: undefined,
+  figures: {},
+  algorithm: undefined,
+  limits: {},
+  summary: undefined,
+  startedAt: undefined,
+  time: undefined,
+});
+
+/** The view after an event. */
+export function after(view: SessionView, data: SessionEvent, time: number): SessionView {
+  switch (data.type) {
+    case "session_started":
+      return {
+        ...view,
+        status: "active",
+        algorithm: data.algorithmId,
+        limits: data.limits ?? {},
+        startedAt: data.timestamp,
+        time,
+      };
+    case "session_status":
+      return { ...view, status: data.status, figures: { ...view.figures, ...data.data }, time };
+    case "session_completed":
+      return { ...view, status: "completed", summary: data.summary, time };
+    default:
+      return { ...view, time };
+  }
+}
+
+/** One session out of its channel's events. */
+export function sessionOf(id: string, messages: readonly Message<SessionEvent>[]): SessionView {
+  return messages.reduce((view, { data, time }) => after(view, data, time), start(id));
+}
+
+/** All sessions of a user, newest first. */
+export function sessionsOf(messages: readonly Message<SessionEvent>[]): readonly SessionView[] {
+  const byId = new Map<string, SessionView>();
+  for (const { data, time } of messages) {
+    if (!data.sessionId) continue;
+    byId.set(data.sessionId, after(byId.get(data.sessionId) ?? start(data.sessionId), data, time));
+  }
+  return [...byId.values()].sort((a, b) => rank(a) - rank(b) || (b.time ?? 0) - (a.time ?? 0));
+}
+
+const rank = ({ status }: SessionView) => (status === "active" ? 0 : status === "paused" ? 1 : 2);
+
+/** The P&L over time, at most one point a second. */
+export function pnlOf(messages: readonly Message<SessionEvent>[]): readonly Point[] {
+  const byTime = new Map<number, number>();
+  for (const { data, time } of messages) {
+    const value = data.type === "session_status" ? number(data.data.currentPnL) : undefined;
+    if (value !== undefined) byTime.set(Math.floor(time / 1_000), value);
+  }
+  return [...byTime].map(([time, value]) => ({ time, value })).sort((a, b) => a.time - b.time);
+}
+
+/** The newest position of each symbol, in a session or over all. */
+export function positionsOf(
+  messages: readonly Message<PositionUpdateData>[],
+  session?: string,
+): readonly Message<PositionUpdateData>[] {
+  const newest = new Map<string, Message<PositionUpdateData>>();
+  for (const message of messages) {
+    const { sessionId, symbol } = message.data;
+    if (session === undefined || sessionId === session) newest.set(`${sessionId ?? ""} ${symbol}`, message);
+  }
+  return [...newest.values()];
+}
+
+/** Realised and unrealised P&L of positions, exactly. */
+export function profit(positions: readonly Message<PositionUpdateData>[]): {
+  realised: string;
+  unrealised: string;
+  total: string;
+} {
+  const realised = sum(positions.map(({ data }) => data.realizedPnL));
+  const unrealised = sum(positions.map(({ data }) => data.unrealizedPnL));
+  return { realised, unrealised, total: sum([realised, unrealised]) };
+}
+
+/** Quantity times price, exactly. */
+export function worth(quantity: string, price: string): string {
+  const [a, b] = [quantity, price].map((text) => /^(-?)(\d+)(?:\.(\d+))?$/.exec(text));
+  if (!a || !b) return "0";
+  const digits = (a[3]?.length ?? 0) + (b[3]?.length ?? 0);
+  const product = BigInt(`${a[2]}${a[3] ?? ""}`) * BigInt(`${b[2]}${b[3] ?? ""}`);
+  const text = product.toString().padStart(digits + 1, "0");
+  const cut = text.length - digits;
+  return `${a[1] !== b[1] && product > 0n ? "-" : ""}${text.slice(0, cut)}${digits ? `.${text.slice(cut)}` : ""}`;
+}
+
+/** The portfolio's P&L over time, from the positions' own history, at most one point a second. */
+export function portfolioPnl(messages: readonly Message<PositionUpdateData>[]): readonly Point[] {
+  const newest = new Map<string, number>();
+  const byTime = new Map<number, number>();
+  let total = 0;
+  for (const { data, time } of messages) {
+    const key = `${data.sessionId ?? ""} ${data.symbol}`;
+    const value = (number(data.realizedPnL) ?? 0) + (number(data.unrealizedPnL) ?? 0);
+    total += value - (newest.get(key) ?? 0);
+    newest.set(key, value);
+    byTime.set(Math.floor(time / 1_000), total);
+  }
+  return [...byTime].map(([time, value]) => ({ time, value })).sort((a, b) => a.time - b.time);
+}

@@ -1,0 +1,219 @@
+import type { AlgorithmDecisionData, Message, PositionUpdateData, RiskAlertData, TradeExecutedData } from "@tickwire/client";
+import { useMemo } from "react";
+import { Link, useParams } from "react-router";
+import { account, isSignedIn } from "../lib/account";
+import { clock, count, decimal, direction, moment, number, percent, signed, words } from "../lib/format";
+import { type Log, useLog } from "../lib/log";
+import { useSignal } from "../lib/signals";
+import { PositionsTable } from "../overview/positions";
+import { RealTimeChart } from "../parts/chart";
+import { Age, Badge, Empty, Feed, Gauge, MetricDisplay, Panel, RealTimeMetrics, type Tone } from "../parts/parts";
+import { DataTable } from "../parts/table";
+import { SessionControls } from "./controls";
+import { pnlOf, positionsOf, type SessionEvent, sessionOf } from "./model";
+import { SessionStatusDot } from "./status";
+
+/** One trading session, live. */
+export default function Session() {
+  const { id = "" } = useParams();
+  const who = useSignal(account);
+  const log = useLog<SessionEvent>(`session:${id}`);
+  const positions = useLog<PositionUpdateData>(`user:${isSignedIn(who) ? who.user : ""}:positions`);
+  const view = useMemo(() => sessionOf(id, log.messages), [id, log.messages]);
+  if (log.error) {
+    return (
+      <>
+        <h1 className="sr-only">{id}</h1>
+        <Panel title="Session">
+          <Empty title="This session cannot be shown">
+            {log.error.message}. <Link to="/">Back to the overview</Link>
+          </Empty>
+        </Panel>
+      </>
+    );
+  }
+  if (!log.isLoading && log.messages.length === 0) {
+    return (
+      <>
+        <h1 className="sr-only">{id}</h1>
+        <Panel title="Session">
+          <Empty title="Nothing is known of this session">
+            Its events appear here as soon as it starts. <Link to="/">Back to the overview</Link>
+          </Empty>
+        </Panel>
+      </>
+    );
+  }
+  const { figures } = view;
+  return (
+    <div className="session">
+      <header className="screen-head">
+        <div>
+          <p className="muted small">
+            <Link to="/">Overview</Link> / Session
+          </p>
+          <h1>{id}</h1>
+          <p className="screen-facts">
+            <SessionStatusDot status={view.status} />
+            {view.algorithm && <span className="muted">{view.algorithm}</span>}
+            {view.startedAt && <span className="muted">since {moment(view.startedAt)}</span>}
+            <Age at={view.time} limit={30_000} prefix="updated " />
+          </p>
+        </div>
+        <SessionControls session={id} status={view.status} />
+      </header>
+      <RealTimeMetrics
+        label="Figures of the session"
+        beside={
+          <div className="metric metric-gauge">
+            <Gauge label="Loss limit used" value={figures.lossLimitUtilization} text={percent(figures.lossLimitUtilization)} />
+            <Gauge label="Time used" value={figures.timeElapsed} text={percent(figures.timeElapsed)} />
+          </div>
+        }
+      >
+        <MetricDisplay big label="P&L" value={signed(figures.currentPnL)} tone={direction(figures.currentPnL)} />
+        <MetricDisplay big label="Trades" value={count(figures.totalTrades)} />
+        <MetricDisplay big label="Score" value={percent(figures.performanceScore)} />
+      </RealTimeMetrics>
+      <div className="columns columns-wide">
+        <PnlPanel log={log} />
+        <Alerts log={log} />
+        <Decisions log={log} />
+        <Trades log={log} />
+      </div>
+      <PositionsTable positions={positionsOf(positions.messages, id)} title="Positions of this session" />
+      {view.summary && <Summary of={view.summary} />}
+    </div>
+  );
+}
+
+function PnlPanel({ log }: { log: Log<SessionEvent> }) {
+  const points = useMemo(() => pnlOf(log.messages), [log.messages]);
+  const newest = points[points.length - 1]?.value;
+  return (
+    <Panel title="P&L over time">
+      {points.length > 1 ? (
+        <RealTimeChart kind="line" data={points} label={`P&L over time, now ${signed(newest)}`} />
+      ) : (
+        <div className="chart">
+          <Empty title="Not enough to draw yet">The curve begins with the second status of the session.</Empty>
+        </div>
+      )}
+    </Panel>
+  );
+}
+
+const of = <T extends SessionEvent>(log: Log<SessionEvent>, type: T["type"]) =>
+  log.messages.filter((it): it is Message<T> => it.data.type === type).reverse();
+
+const SIDES: Record<string, Tone | "info"> = { buy: "good", sell: "bad", hold: "idle", close_position: "warn" };
+
+function Decisions({ log }: { log: Log<SessionEvent> }) {
+  const decisions = useMemo(() => of<AlgorithmDecisionData>(log, "algorithm_decision").slice(0, 100), [log]);
+  return (
+    <Panel title="Decisions" flush>
+      {decisions.length === 0 ? (
+        <Empty title="No decision yet" />
+      ) : (
+        <Feed label="Newest decisions">
+          {decisions.map(({ data, position, time }) => (
+            <li key={position ?? time}>
+              <p className="feed-head">
+                <Badge tone={SIDES[data.decision] ?? "info"}>{words(data.decision)}</Badge>
+                <strong>{data.marketData.symbol}</strong>
+                <span className="num">{decimal(data.marketData.price)}</span>
+                <span className="muted num">{percent(data.confidence)} sure</span>
+                <span className="muted num feed-time">{clock(time)}</span>
+              </p>
+              <p>{data.reasoning}</p>
+            </li>
+          ))}
+        </Feed>
+      )}
+    </Panel>
+  );
+}
+
+function Alerts({ log }: { log: Log<SessionEvent> }) {
+  const alerts = useMemo(() => of<RiskAlertData>(log, "risk_alert").slice(0, 50), [log]);
+  return (
+    <Panel title="Risk alerts" flush>
+      {alerts.length === 0 ? (
+        <Empty title="No alert" />
+      ) : (
+        <Feed label="Newest risk alerts">
+          {alerts.map(({ data, position, time }) => (
+            <li key={position ?? time}>
+              <p className="feed-head">
+                <Badge tone={data.alertLevel === "warning" ? "warn" : "bad"}>{data.alertLevel}</Badge>
+                <strong>{words(data.alertType)}</strong>
+                <span className="muted num feed-time">{clock(time)}</span>
+              </p>
+              <p>{data.message}</p>
+            </li>
+          ))}
+        </Feed>
+      )}
+    </Panel>
+  );
+}
+
+function Trades({ log }: { log: Log<SessionEvent> }) {
+  const trades = useMemo(() => of<TradeExecutedData>(log, "trade_executed"), [log]);
+  return (
+    <Panel title="Trades" flush>
+      <DataTable<Message<TradeExecutedData>>
+        label="Trades of the session"
+        rows={trades}
+        keyOf={({ data }) => data.tradeId}
+        height="short"
+        empty={<Empty title="No trade yet" />}
+        columns={[
+          {
+            id: "time",
+            title: "Time",
+            sortBy: ({ time }) => time,
+            cell: ({ time }) => <span className="num">{clock(time)}</span>,
+          },
+          { id: "symbol", title: "Symbol", sortBy: ({ data }) => data.symbol, cell: ({ data }) => data.symbol },
+          {
+            id: "side",
+            title: "Side",
+            sortBy: ({ data }) => data.side,
+            cell: ({ data }) => <span className={data.side === "buy" ? "up" : "down"}>{data.side}</span>,
+          },
+          {
+            id: "quantity",
+            title: "Quantity",
+            numeric: true,
+            sortBy: ({ data }) => number(data.quantity),
+            cell: ({ data }) => decimal(data.quantity),
+          },
+          {
+            id: "price",
+            title: "Price",
+            numeric: true,
+            sortBy: ({ data }) => number(data.price),
+            cell: ({ data }) => decimal(data.price),
+          },
+          { id: "fee", title: "Fee", numeric: true, wideOnly: true, cell: ({ data }) => decimal(data.fee) },
+        ]}
+      />
+    </Panel>
+  );
+}
+
+function Summary({ of: summary }: { of: Readonly<Record<string, unknown>> }) {
+  return (
+    <Panel title="Summary">
+      <dl className="facts">
+        {Object.entries(summary).map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd className="num">{typeof value === "object" ? JSON.stringify(value) : String(value)}</dd>
+          </div>
+        ))}
+      </dl>
+    </Panel>
+  );
+}

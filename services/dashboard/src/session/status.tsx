@@ -1,0 +1,15 @@
+import { words } from "../lib/format";
+import { StatusDot, type Tone } from "../parts/parts";
+
+const TONES: Record<string, Tone> = {
+  active: "good",
+  paused: "warn",
+  completed: "idle",
+  expired: "idle",
+  emergency_stopped: "bad",
+};
+
+/** A session's status. */
+export function SessionStatusDot({ status }: { status: string | undefined }) {
+  return <StatusDot tone={TONES[status ?? ""] ?? "busy"}>{status ? words(status) : "unknown"}</StatusDot>;
+}

@@ -1,0 +1,41 @@
+//! The dashboard out of this program's own file.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use bytes::Bytes;
+use tickwire_edge::{EdgeError, Site};
+
+use crate::Config;
+
+include!(concat!(env!("OUT_DIR"), "/dashboard.rs"));
+
+/// Stands at `/` where the program was built without the dashboard.
+const ABSENT: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Tickwire</title><h1>Tickwire runs</h1>\
+    <p>This program was built without its dashboard. <code>cargo xtask up</code> builds it, and needs Node 20 or newer.</html>";
+
+/// What is served at `/`: the configured directory's files, or those built in; `development` is offered to this machine's
+/// browser only.
+pub(crate) fn site(
+    config: &Config,
+    emitter: SocketAddr,
+    feed: Option<SocketAddr>,
+    development: Option<Bytes>,
+) -> Result<Site, EdgeError> {
+    let mut services: BTreeMap<String, String> = config.edge.edge.dashboard_services.clone();
+    for (name, address) in [("emitter", Some(emitter)), ("feed", feed)] {
+        if let Some(address) = address {
+            services.entry(name.to_owned()).or_insert_with(|| format!("http://{address}"));
+        }
+    }
+    let site = match &config.edge.edge.dashboard_dir {
+        Some(directory) => Site::load(directory, &services)?,
+        None if FILES.is_empty() => {
+            Site::new([("index.html".to_owned(), Bytes::from_static(ABSENT.as_bytes()))], &services)?
+        }
+        None => Site::new(FILES.iter().map(|&(name, bytes)| (name.to_owned(), Bytes::from_static(bytes))), &services)?,
+    };
+    Ok(match development {
+        Some(document) => site.with_development(document),
+        None => site,
+    })
+}
