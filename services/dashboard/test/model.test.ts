@@ -14,6 +14,7 @@ import {
   type SessionEvent,
   sessionOf,
   sessionsOf,
+  withStops,
   worth,
 } from "../src/session/model";
 
@@ -44,6 +45,17 @@ describe("a session", () => {
       status("paused", {}, 5, "held"),
     ]);
     expect(views.map(({ id }) => id)).toEqual(["now", "held", "old"]);
+  });
+  test("whose emergency stop came to the inbox has ended, whatever its channel said last", () => {
+    const views = withStops(
+      [...sessionsOf([status("active", {}, 9, "cut"), status("paused", {}, 5, "held")])],
+      new Set(["cut"]),
+    );
+    expect(views.map(({ id, status }) => [id, status])).toEqual([
+      ["held", "paused"],
+      ["cut", "emergency_stopped"],
+    ]);
+    expect(withStops(views, new Set(["cut"]))).toBe(views);
   });
   test("draws one point a second", () => {
     const points = pnlOf([

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde::Deserialize;
 use tickwire_auth::{AuthConfig, Secret};
-use tickwire_protocol::namespace::Policy;
+use tickwire_protocol::{Origin, namespace::Policy};
 use tickwire_telemetry::TelemetryConfig;
 
 use crate::escalate::EscalationConfig;
@@ -37,7 +37,7 @@ pub struct EmitterConfig {
     pub signing_secret: Option<Secret>,
     /// Origins of pages that may call this API from a browser, such as the dashboard's `https://app.example.com`. A token is
     /// needed all the same.
-    pub allowed_origins: Vec<String>,
+    pub allowed_origins: Vec<Origin>,
     /// Longest body, bytes, but for a batch.
     pub body_bytes_max: usize,
     /// Longest body of a batch, bytes.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, str::FromStr, time::Duration};
 
 use serde::Deserialize;
-use tickwire_protocol::{ChannelName, namespace::Policy};
+use tickwire_protocol::{ChannelName, Origin, namespace::Policy};
 use tickwire_telemetry::TelemetryConfig;
 
 use crate::model::Exchange;
@@ -27,7 +27,7 @@ pub struct FeedConfig {
     /// Where `/healthz`, `/readyz`, `/metrics` and `/v1/feeds` are served, `address:port`.
     pub listen: SocketAddr,
     /// Origins of pages that may read `/v1/feeds` from a browser, such as the dashboard's `https://app.example.com`.
-    pub allowed_origins: Vec<String>,
+    pub allowed_origins: Vec<Origin>,
     /// This instance's name in alerts and leases; a restart changes what follows it.
     pub node: String,
     /// The venues to feed: `binance`, `coinbase`, `kraken`, `bybit`, `okx`.

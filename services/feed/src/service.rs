@@ -11,7 +11,7 @@ use axum::{
 };
 use serde::Serialize;
 use tickwire_backplane::Backplane;
-use tickwire_protocol::{ChannelName, namespace::Namespaces, time::now_ms};
+use tickwire_protocol::{ChannelName, Origin, namespace::Namespaces, time::now_ms};
 use tickwire_telemetry::{health::Readiness, metrics as telemetry_metrics};
 use tokio::{
     net::TcpListener,
@@ -193,8 +193,8 @@ async fn demand(
     }
 }
 
-fn router(app: Arc<App>, origins: &[String]) -> Router {
-    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin.trim_end_matches('/')).ok());
+fn router(app: Arc<App>, origins: &[Origin]) -> Router {
+    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin.as_str()).ok());
     // The dashboard sends its token to every service; here nothing reads it.
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))

@@ -23,7 +23,8 @@ pub(crate) fn site(
 ) -> Result<Site, EdgeError> {
     let mut services: BTreeMap<String, String> = config.edge.edge.dashboard_services.clone();
     for (name, address) in [("emitter", Some(emitter)), ("feed", feed)] {
-        if let Some(address) = address {
+        // Where all addresses are listened on, only whoever runs it knows by which a browser comes.
+        if let Some(address) = address.filter(|address| !address.ip().is_unspecified()) {
             services.entry(name.to_owned()).or_insert_with(|| format!("http://{address}"));
         }
     }

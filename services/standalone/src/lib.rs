@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use tickwire_backplane::{Backplane, memory::MemoryBackplane};
+use tickwire_protocol::Origin;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -89,8 +90,10 @@ pub async fn run(
     }
     // The dashboard calls the others from the edge's address, which a browser may have by either name.
     for name in [edge_address.to_string(), format!("localhost:{}", edge_address.port())] {
-        config.emitter.emitter.allowed_origins.push(format!("http://{name}"));
-        config.feed.feed.allowed_origins.push(format!("http://{name}"));
+        // An address and a port are always an origin.
+        let Ok(origin) = Origin::new(&format!("http://{name}")) else { continue };
+        config.emitter.emitter.allowed_origins.push(origin.clone());
+        config.feed.feed.allowed_origins.push(origin);
     }
     let edge = async {
         let ended = tickwire_edge::run(config.edge, edge_listener, Arc::clone(&backplane), shutdown.clone()).await;

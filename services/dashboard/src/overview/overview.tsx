@@ -9,7 +9,16 @@ import { useSignal } from "../lib/signals";
 import { levelOf, textOf, titleOf } from "../notifications/text";
 import { RealTimeChart } from "../parts/chart";
 import { Age, Badge, Empty, Feed, Gauge, MetricDisplay, Panel, RealTimeMetrics } from "../parts/parts";
-import { portfolioPnl, positionsOf, profit, type SessionEvent, type SessionView, sessionsOf, worth } from "../session/model";
+import {
+  portfolioPnl,
+  positionsOf,
+  profit,
+  type SessionEvent,
+  type SessionView,
+  sessionsOf,
+  withStops,
+  worth,
+} from "../session/model";
 import { SessionStatusDot } from "../session/status";
 import { PositionsTable } from "./positions";
 
@@ -24,7 +33,11 @@ export default function Overview() {
   const log = useLog<PositionUpdateData>(`user:${user}:positions`);
   const positions = useMemo(() => positionsOf(log.messages), [log.messages]);
   const points = useMemo(() => portfolioPnl(log.messages), [log.messages]);
-  const views = useMemo(() => sessionsOf(sessions.messages), [sessions.messages]);
+  const { notifications } = useRealTimeNotifications();
+  const views = useMemo(() => {
+    const stops = notifications.filter(({ type }) => type === "emergency_stop").map(({ data }) => String(data.sessionId));
+    return withStops(sessionsOf(sessions.messages), new Set(stops));
+  }, [sessions.messages, notifications]);
   const { total, realised, unrealised } = profit(positions);
   const value = sum(positions.map(({ data }) => worth(data.quantity, data.markPrice)));
   const has = positions.length > 0;

@@ -8,6 +8,7 @@ import {
   type UTCTimestamp,
 } from "lightweight-charts";
 import { useEffect, useRef } from "react";
+import { decimal } from "../lib/format";
 import { useSignal } from "../lib/signals";
 import { colour, theme } from "../shell/theme";
 
@@ -54,6 +55,7 @@ export function RealTimeChart(props: Props) {
       grid: { vertLines: { color: colour("--line-faint") }, horzLines: { color: colour("--line-faint") } },
       rightPriceScale: { borderVisible: false },
       timeScale: { borderVisible: false, timeVisible: true, secondsVisible: kind === "line", rightOffset: 2 },
+      localization: { priceFormatter: (price: number) => decimal(price.toFixed(digits)) },
       handleScroll: { mouseWheel: false, vertTouchDrag: false },
       handleScale: { mouseWheel: false },
     });

@@ -81,6 +81,17 @@ export function sessionsOf(messages: readonly Message<SessionEvent>[]): readonly
   return [...byId.values()].sort((a, b) => rank(a) - rank(b) || (b.time ?? 0) - (a.time ?? 0));
 }
 
+/**
+ * The views with those ended whose emergency stop is in the user's inbox: it is told there and to the session's own channel, and may
+ * stand there before the session's status does.
+ */
+export function withStops(views: readonly SessionView[], stopped: ReadonlySet<string>): readonly SessionView[] {
+  const isCut = ({ id, status }: SessionView) => stopped.has(id) && (status === "active" || status === "paused");
+  if (!views.some(isCut)) return views;
+  const turned = views.map((view) => (isCut(view) ? { ...view, status: "emergency_stopped" as const } : view));
+  return turned.sort((a, b) => rank(a) - rank(b) || (b.time ?? 0) - (a.time ?? 0));
+}
+
 const rank = ({ status }: SessionView) => (status === "active" ? 0 : status === "paused" ? 1 : 2);
 
 /** The P&L over time, at most one point a second. */

@@ -18,6 +18,8 @@ const ENDS_SOON_MS = 5 * 60_000;
 interface Screen {
   to: string;
   label: string;
+  /** Where there is little room. */
+  short?: string;
   icon: IconName;
   operator?: boolean;
 }
@@ -25,10 +27,10 @@ interface Screen {
 const SCREENS: readonly Screen[] = [
   { to: "/", label: "Overview", icon: "overview" },
   { to: "/markets", label: "Markets", icon: "markets" },
-  { to: "/notifications", label: "Notifications", icon: "bell" },
+  { to: "/notifications", label: "Notifications", short: "Inbox", icon: "bell" },
   { to: "/agents", label: "Agents", icon: "agents" },
-  { to: "/tap", label: "Live tap", icon: "tap" },
-  { to: "/operations", label: "Operations", icon: "operations", operator: true },
+  { to: "/tap", label: "Live tap", short: "Tap", icon: "tap" },
+  { to: "/operations", label: "Operations", short: "Ops", icon: "operations", operator: true },
 ];
 
 /** What stands around every screen. */
@@ -50,17 +52,17 @@ export function Shell({ who }: { who: Account }) {
       <nav className="nav" aria-label="Screens">
         <Logo />
         <ul>
-          {screens.map(({ to, label, icon }) => (
+          {screens.map(({ to, label, short, icon }) => (
             <li key={to}>
-              <NavLink to={to} end={to === "/"}>
+              <NavLink
+                to={to}
+                end={to === "/"}
+                aria-label={to === "/notifications" && unread > 0 ? `${label}, ${unread} unread` : label}
+              >
                 <Icon name={icon} />
-                <span className="nav-label">{label}</span>
-                {to === "/notifications" && unread > 0 && (
-                  <span className="nav-count num">
-                    {unread > 99 ? "99+" : unread}
-                    <span className="sr-only"> unread</span>
-                  </span>
-                )}
+                <span className="nav-label nav-long">{label}</span>
+                <span className="nav-label nav-short">{short ?? label}</span>
+                {to === "/notifications" && unread > 0 && <span className="nav-count num">{unread > 99 ? "99+" : unread}</span>}
               </NavLink>
             </li>
           ))}
