@@ -58,7 +58,6 @@ export interface HistoryOptions {
  */
 export class Tickwire {
   readonly #options: TickwireOptions;
-  readonly #urls: readonly string[];
   readonly #session: Session;
   readonly #events: Emitter<TickwireEvents>;
   readonly #report: (error: unknown) => void;
@@ -77,8 +76,7 @@ export class Tickwire {
 
   constructor(options: TickwireOptions) {
     this.#options = options;
-    this.#urls = addresses(options);
-    this.#session = new Session(sessionOptions(options, this.#urls.length));
+    this.#session = new Session(sessionOptions(options, addresses(options)));
     this.#report = options.onListenerError ?? reportUncaught;
     this.#events = new Emitter(this.#report);
   }
@@ -305,7 +303,7 @@ export class Tickwire {
 
   #dial({ line, url, transport, token }: Effect & { do: "dial" }): void {
     const by = transportsOf(this.#options)[transport];
-    const dial = { url: this.#urls[url] as string, token, ...dialOf(this.#options) };
+    const dial = { url, token, ...dialOf(this.#options) };
     let link: Link | undefined;
     // A promoted link speaks for the other line; one that was dropped, for none.
     const told = (input: (now: number, line: Line) => void) => {

@@ -3,9 +3,10 @@ import type { ErrorCode, ErrorFrame } from "./wire.gen.js";
 /**
  * Why something failed: a code of the server's, or one of the client's own:
  * `timeout` no answer in time · `disconnected` the client was stopped · `queue_full` too much waits for an answer ·
- * `overflow` an iterator's consumer is too slow · `conflict` options of two users of one channel exclude each other.
+ * `unsupported` the transport in use cannot carry it, a
+ * WebSocket could · `overflow` an iterator's consumer is too slow · `conflict` options of two users of one channel exclude each other.
  */
-export type TickwireErrorCode = ErrorCode | "timeout" | "disconnected" | "queue_full" | "overflow" | "conflict";
+export type TickwireErrorCode = ErrorCode | "timeout" | "disconnected" | "queue_full" | "unsupported" | "overflow" | "conflict";
 
 /** What every promise and every `error` event of this package fails with. */
 export class TickwireError extends Error {

@@ -8,7 +8,7 @@ import { json, webSocket } from "./transport/websocket.js";
 export interface TickwireOptions {
   /** The edge, such as `wss://edge.example/ws`; a path such as `/ws` means the page's own host. */
   url?: string;
-  /** Several edges: each attempt takes the next one. */
+  /** Several edges: each attempt takes the next one. Edges that the cluster names itself are tried before them. */
   urls?: readonly string[];
   /** A token that is used as long as it is accepted. */
   token?: string;
@@ -84,7 +84,7 @@ const DEFAULTS = {
 };
 
 /** The core's part, with defaults. */
-export function sessionOptions(options: TickwireOptions, urls: number): SessionOptions {
+export function sessionOptions(options: TickwireOptions, urls: readonly string[]): SessionOptions {
   const { device, maxRate, token } = options;
   return {
     ...DEFAULTS,

@@ -47,6 +47,8 @@ export interface SubscriptionEvents<T = unknown> {
   dropped: { count: number };
   /** Inbox messages that were acknowledged, here or on another device. */
   acknowledged: { positions: readonly Position[] };
+  /** The server does not serve it for now, and why; it is asked again by itself. */
+  delayed: TickwireError;
   /** Where it stands; see {@link Subscription.status}. */
   status: SubscriptionStatus;
   /** It ended, and why: the grant is missing or over, or the client was destroyed. */
@@ -80,7 +82,7 @@ export class Subscription<T = unknown> implements AsyncIterable<Message<T>> {
     return this.#status;
   }
 
-  /** Why it ended. */
+  /** Why it ended, or why it is not served for now. */
   get error(): TickwireError | undefined {
     return this.#error;
   }
@@ -102,7 +104,7 @@ export class Subscription<T = unknown> implements AsyncIterable<Message<T>> {
   async *[Symbol.asyncIterator](): AsyncGenerator<Message<T>, void, void> {
     const waiting: Message<T>[] = [];
     let wake = () => {};
-    let failure = this.#error;
+    let failure: TickwireError | undefined;
     const offs = [
       this.on("message", (message) => {
         if (waiting.length < ITERATOR_MAX) waiting.push(message);
@@ -119,9 +121,11 @@ export class Subscription<T = unknown> implements AsyncIterable<Message<T>> {
         // What came before a failure is handed out first.
         const next = waiting.shift();
         if (next) yield next;
-        else if (failure ?? this.#error) throw failure ?? this.#error;
-        else if (this.status === "ended") return;
-        else
+        else if (failure) throw failure;
+        else if (this.status === "ended") {
+          if (this.#error) throw this.#error;
+          return;
+        } else
           await new Promise<void>((resolve) => {
             wake = resolve;
           });
@@ -139,12 +143,18 @@ export class Subscription<T = unknown> implements AsyncIterable<Message<T>> {
       if (this.#keys && !this.#keys.has(message.key ?? "")) return;
       const { type: _, ...rest } = message;
       this.#events.emit("message", { ...rest, recovered } as Message<T>);
+    } else if (event.type === "delayed") {
+      this.#error = event.error;
+      this.#events.emit("delayed", event.error);
     } else if (event.type === "ended") {
       this.#error = event.error;
       this.#setStatus("ended");
       this.#events.emit("error", event.error);
     } else {
-      if (event.type === "subscribed") this.#setStatus("live");
+      if (event.type === "subscribed") {
+        this.#error = undefined;
+        this.#setStatus("live");
+      }
       this.#events.emit(event.type, event as never);
     }
   }

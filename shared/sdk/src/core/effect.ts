@@ -26,6 +26,7 @@ export type ChannelEvent =
   | { type: "presence"; event: "join" | "leave"; userId: string }
   | { type: "dropped"; count: number }
   | { type: "acknowledged"; positions: readonly Position[] }
+  | { type: "delayed"; error: TickwireError }
   | { type: "ended"; error: TickwireError };
 
 /** What the shell is to do, in order. */
@@ -33,7 +34,7 @@ export type Effect =
   /** Get a token; answer with `Session.token`. */
   | { do: "token" }
   /** Open a link. */
-  | { do: "dial"; line: Line; url: number; transport: number; token: string | undefined }
+  | { do: "dial"; line: Line; url: string; transport: number; token: string | undefined }
   | { do: "send"; line: Line; commands: ClientCommand[] }
   /** Close and forget the link, or the attempt to make one. */
   | { do: "drop"; line: Line }

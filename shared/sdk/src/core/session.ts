@@ -22,7 +22,8 @@ const LOST: Verdict = { next: "retry", reason: "link_lost" };
 
 /** What the core needs of the client's options; times in milliseconds. */
 export interface SessionOptions {
-  readonly urls: number;
+  /** Absolute, at least one. */
+  readonly urls: readonly string[];
   /** The names of the transports, best first. */
   readonly transports: readonly string[];
   /** Whether another token can be had when one is refused. */
@@ -44,7 +45,7 @@ export interface SessionOptions {
 /** The link that is made beside the live one: a draining node, or a lesser transport, is left without a moment of deafness. */
 interface Successor {
   transport: number;
-  url: number;
+  url: string;
   stage: "dialing" | "greeting" | "joining";
   until: number;
   connected?: ConnectedFrame;
@@ -287,7 +288,7 @@ export class Session implements Outlet {
     this.#dial(CURRENT, this.#route.url, this.#route.transport);
   }
 
-  #dial(line: Line, url: number, transport: number): void {
+  #dial(line: Line, url: string, transport: number): void {
     this.push({ do: "dial", line, url, transport, token: this.#token.value });
   }
 
@@ -335,6 +336,7 @@ export class Session implements Outlet {
     this.#resume = connected.resume;
     this.#token.accepted(now, connected);
     this.#route.worked();
+    if (connected.nodes?.length) this.#route.learn(connected.nodes, this.#options.random);
     const climb = this.#route.climbIn();
     this.#climbs = climb !== undefined;
     this.#leaveAt = climb === undefined ? NEVER : now + climb;

@@ -50,6 +50,7 @@ function bookStore(client: Tickwire, channel: string, depth: number, forget: () 
     subscription.on("gap", lose);
     subscription.on("dropped", lose);
     subscription.on("status", changed);
+    subscription.on("delayed", changed);
     const read = (): OrderBookState => {
       const { newest } = book;
       // While nothing comes nobody says that it is old.

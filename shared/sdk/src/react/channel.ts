@@ -16,7 +16,7 @@ import { SILENT, useStore, whole } from "./use-store.js";
 /** A channel as its components see it. */
 export interface ChannelState<T = unknown> {
   readonly status: SubscriptionStatus;
-  /** Why the subscription ended. */
+  /** Why the subscription ended, or is not served for now. */
   readonly error: TickwireError | undefined;
   /** The newest messages, oldest first. */
   readonly messages: readonly Message<T>[];
@@ -61,6 +61,7 @@ function makeFeed(client: Tickwire, channel: string, options: SubscribeOptions, 
     subscription.on("message", (message) => events.emit("message", message));
     subscription.on("gap", (gap) => events.emit("gap", gap));
     subscription.on("status", changed);
+    subscription.on("delayed", changed);
     const read = (): ChannelState => {
       const { status, error } = subscription;
       return { status, error, messages: limit > 0 ? kept.slice(-limit) : [], latest: new Map(latest) };

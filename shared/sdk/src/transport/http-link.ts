@@ -3,6 +3,7 @@ import type {
   ClientCommand,
   ConnectedFrame,
   ErrorCode,
+  ErrorFrame,
   MessageFrame,
   Position,
   ServerFrame,
@@ -15,6 +16,9 @@ import type { Dial, Link, LinkEvents } from "./transport.js";
 const PROBE = { mode: "no-cors", cache: "no-store" } as const;
 /** A channel that everyone may read: proves a token, and that an answer gets through. */
 const GREETING_CHANNEL = "system";
+
+/** When to ask again for what only a WebSocket carries: a better transport may have been found by then. */
+const RETRY_AFTER_MS = 30_000;
 
 /** How a link stands with a channel. */
 export interface Wanted {
@@ -29,7 +33,7 @@ export type Round = (link: HttpLink, signal: AbortSignal, channels: readonly str
 /**
  * Speaks the native protocol towards the core and HTTP towards the edge: subscriptions become the channels of the next request,
  * and where each stands goes with it, so that nothing is missed or doubled between two requests. Only subscriptions pass;
- * calls wait for a WebSocket.
+ * all else is refused at once as `unsupported`.
  */
 export class HttpLink implements Link {
   readonly #dial: Dial;
@@ -148,10 +152,20 @@ export class HttpLink implements Link {
       ]);
     } else if (command.type === "ping") {
       this.#dial.fetch(`${this.#base()}/healthz`, PROBE).then(
-        () => this.emit([{ type: "pong", time: Date.now() }]),
+        () => this.emit([{ type: "pong", ...(command.id !== undefined && { id: command.id }), time: Date.now() }]),
         () => this.end({}),
       );
-    }
+    } else if ("id" in command) this.#cannot(command.id, "calls");
+  }
+
+  /** Refuses what the edge does over a WebSocket only. */
+  #cannot(id: number | undefined, what: string, more: Partial<ErrorFrame> = {}): void {
+    // A code of this package's own beside those of the server.
+    const code = "unsupported" as ErrorCode;
+    const message = `${what} need a WebSocket`;
+    const refusal: ErrorFrame = { type: "error", ...(id !== undefined && { id }), code, message, retryable: true, ...more };
+    // One task later, so that whoever subscribed can listen.
+    queueMicrotask(() => this.#isOver || this.#events.frames([refusal]));
   }
 
   #subscribe({ id, channels }: SubscribeCommand): void {
@@ -160,18 +174,7 @@ export class HttpLink implements Link {
         typeof entry === "string" ? ({ channel: entry } as Exclude<typeof entry, string>) : entry;
       // What the edge does by HTTP it does for whole channels: a view of one waits for a WebSocket.
       if (filter !== undefined || params?.depth !== undefined) {
-        const message = "filters and views need a WebSocket";
-        this.#events.frames([
-          {
-            type: "error",
-            ...(id !== undefined && { id }),
-            channel,
-            code: "unavailable",
-            message,
-            retryable: true,
-            retryAfterMs: 30_000,
-          },
-        ]);
+        this.#cannot(id, "filters and views", { channel, retryAfterMs: RETRY_AFTER_MS });
         continue;
       }
       this.#wanted.set(channel, { id, keys: keys && new Set(keys) });

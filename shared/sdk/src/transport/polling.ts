@@ -14,7 +14,7 @@ interface Batch {
   errors?: ErrorFrame[];
 }
 
-/** Long polling, for networks that let nothing else through. Subscriptions only: calls wait for a WebSocket. */
+/** Long polling, for networks that let nothing else through. Subscriptions only: calls fail with `unsupported`. */
 export const longPolling: Transport = {
   name: "polling",
   open: (dial, events) => new HttpLink(dial, events, poll),

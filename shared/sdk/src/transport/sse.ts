@@ -5,7 +5,7 @@ import type { Transport } from "./transport.js";
 /** The edge says something at least every 25 s. */
 const SILENCE_MS = 60_000;
 
-/** Server-Sent Events, for networks that let no WebSocket through. Subscriptions only: calls wait for a WebSocket. */
+/** Server-Sent Events, for networks that let no WebSocket through. Subscriptions only: calls fail with `unsupported`. */
 export const serverSentEvents: Transport = {
   name: "sse",
   open: (dial, events) => new HttpLink(dial, events, stream),

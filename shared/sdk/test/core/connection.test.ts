@@ -64,6 +64,25 @@ describe("connecting", () => {
     expect(it.state.status).toBe("reconnecting");
   });
 
+  test("the edges that the cluster names are tried before the app's own address", async () => {
+    edge.serve();
+    const answer = edge.answer;
+    edge.answer = (socket, command) => {
+      if (command.type !== "connect") return answer(socket, command);
+      setTimeout(() => socket.push(connected(command.id, { nodes: ["ws://b", "ws://c"] })));
+    };
+    const it = client();
+    it.connect();
+    await pass(10);
+    for (let round = 0; round < 2; round += 1) {
+      edge.socket.end(1006);
+      await pass(2_500);
+    }
+    const [door, ...later] = edge.sockets.map(({ url }) => new URL(url).host);
+    expect(door).toBe("a");
+    expect(later).toEqual(["b", "c"]);
+  });
+
   test("attempts may be limited", async () => {
     edge.opening = (socket) => void setTimeout(() => socket.end(1006));
     const it = client({ attempts: 2 });

@@ -84,6 +84,29 @@ describe.each([
     await until("the others go on", () => seen.length === 3);
   });
 
+  test("what only a WebSocket carries is refused at once, by its own code", async () => {
+    const client = cluster.client({ transports: [fallback] });
+    const channel = `session:${name}:calls`;
+    const subscription = client.subscribe(channel);
+    await until("it is live", () => subscription.status === "live");
+    const calls = [
+      client.publish("room:1", 1),
+      client.history(channel),
+      client.presence(channel),
+      client.ack("user:7", "1-1"),
+      client.preferences(),
+    ];
+    for (const call of calls) await expect(call).rejects.toMatchObject({ code: "unsupported", retryable: true });
+    expect(await client.ping()).toBeGreaterThan(0);
+    const delayed: unknown[] = [];
+    const view = client.subscribe("book:okx:ETH/USDT", { params: { depth: 5 } });
+    view.on("delayed", ({ code, channel, retryAfterMs }) => delayed.push([code, channel, retryAfterMs]));
+    await until("the view waits", () => delayed.length === 1);
+    expect(delayed).toEqual([["unsupported", "book:okx:ETH/USDT", 30_000]]);
+    expect(view).toMatchObject({ status: "pending", error: { code: "unsupported" } });
+    expect(subscription.status, "the others go on").toBe("live");
+  });
+
   test("a bad token ends it after three", async () => {
     let asked = 0;
     const getToken = () => {
