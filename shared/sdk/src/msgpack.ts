@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import { decodeAll } from "./msgpack/decode.js";
-import { encodeTo, Output } from "./msgpack/encode.js";
+import { encodeTo } from "./msgpack/encode.js";
 import type { Codec } from "./transport/transport.js";
 import type { ServerFrame } from "./wire.gen.js";
 
@@ -12,9 +12,9 @@ import type { ServerFrame } from "./wire.gen.js";
 export const msgpack: Codec = {
   protocol: "tickwire.v1.msgpack",
   encode: (commands) => {
-    const output = new Output();
+    const output: number[] = [];
     for (const command of commands) encodeTo(output, command);
-    return output.bytes();
+    return new Uint8Array(output);
   },
   decode: (message) => {
     if (typeof message === "string") throw new TypeError("MessagePack comes in binary frames");

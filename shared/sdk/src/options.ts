@@ -56,7 +56,8 @@ export function addresses({ url, urls }: TickwireOptions): string[] {
   if (all.length === 0) throw new TypeError("Tickwire needs `url` or `urls`");
   const page = globalThis.location?.href;
   return all.map((address) => {
-    const absolute = new URL(address, page);
+    // On a server there is no page; the client is made there only for what is rendered, and never connects.
+    const absolute = new URL(address, page ?? (address.startsWith("/") ? "http://localhost" : undefined));
     absolute.protocol = absolute.protocol.replace(/^http/, "ws");
     return absolute.href;
   });

@@ -227,7 +227,7 @@ export class Channels {
       }
       it.stage[CURRENT] = WAITING;
       it.refusals += 1;
-      this.#tell(name, { type: "delayed", error });
+      if (error.retryable) this.#tell(name, { type: "delayed", error });
       it.retryAt = now + (error.retryAfterMs ?? delay(this.#backoff, it.refusals, this.#out.roll()));
     }
     this.#planRetry();

@@ -2,6 +2,10 @@
 const DEPTH_MAX = 64;
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
+/** The first tag of an integer; with those behind it they stand for these, of 1, 2, 4 and 8 bytes. */
+const INTEGERS = 0xcc;
+const READ = ["getUint8", "getUint16", "getUint32", "getBigUint64", "getInt8", "getInt16", "getInt32", "getBigInt64"] as const;
+
 /** All values of a message, back to back. Throws a `RangeError` where it is cut short, a `TypeError` on what JSON cannot say. */
 export function decodeAll(bytes: Uint8Array): unknown[] {
   const reader = new Reader(bytes);
@@ -31,51 +35,36 @@ class Reader {
     if (tag < 0xa0) return this.#array(tag & 0x0f, depth);
     if (tag < 0xc0) return this.#text(tag & 0x1f);
     if (tag >= 0xe0) return tag - 0x100;
-    const view = this.#view;
+    if (tag >= INTEGERS && tag < INTEGERS + READ.length) return this.#integer(tag - INTEGERS);
     switch (tag) {
       case 0xc0:
         return null;
       case 0xc2:
-        return false;
       case 0xc3:
-        return true;
+        return tag === 0xc3;
       case 0xca:
-        return view.getFloat32(this.#take(4));
+        return this.#view.getFloat32(this.#take(4));
       case 0xcb:
-        return view.getFloat64(this.#take(8));
-      case 0xcc:
-      case 0xcd:
-      case 0xce:
-        return this.#length(tag - 0xcc);
-      case 0xcf:
-        return Number(view.getBigUint64(this.#take(8)));
-      case 0xd0:
-        return view.getInt8(this.#take(1));
-      case 0xd1:
-        return view.getInt16(this.#take(2));
-      case 0xd2:
-        return view.getInt32(this.#take(4));
-      case 0xd3:
-        return Number(view.getBigInt64(this.#take(8)));
+        return this.#view.getFloat64(this.#take(8));
       case 0xd9:
       case 0xda:
       case 0xdb:
-        return this.#text(this.#length(tag - 0xd9));
+        return this.#text(this.#integer(tag - 0xd9));
       case 0xdc:
       case 0xdd:
-        return this.#array(this.#length(tag - 0xdb), depth);
+        return this.#array(this.#integer(tag - 0xdb), depth);
       case 0xde:
       case 0xdf:
-        return this.#map(this.#length(tag - 0xdd), depth);
+        return this.#map(this.#integer(tag - 0xdd), depth);
       default:
         throw new TypeError(`MessagePack: 0x${tag.toString(16)} is nothing that JSON can say`);
     }
   }
 
-  /** An unsigned integer of 1, 2 or 4 bytes. */
-  #length(size: number): number {
-    if (size === 0) return this.#view.getUint8(this.#take(1));
-    return size === 1 ? this.#view.getUint16(this.#take(2)) : this.#view.getUint32(this.#take(4));
+  /** An integer of the form that stands at `form` in `READ`. */
+  #integer(form: number): number {
+    const at = this.#take(2 ** (form & 3));
+    return Number(this.#view[READ[form] as (typeof READ)[number]](at));
   }
 
   /** Where the next `count` bytes begin. */

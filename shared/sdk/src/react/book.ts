@@ -1,7 +1,7 @@
 import { type BookLevel, type BookUpdate, OrderBook, type SubscribeOptions, type Tickwire, viewDepth } from "../index.js";
-import { sharedOf, useTickwire } from "./provider.js";
-import { createStore, type Store } from "./store.js";
-import { SILENT, useStore, whole } from "./use-store.js";
+import { useSource } from "./provider.js";
+import type { Source } from "./store.js";
+import { whole } from "./use-store.js";
 
 /** A book as a component sees it. */
 export interface OrderBookState {
@@ -29,47 +29,44 @@ export interface OrderBookOptions {
 
 const LOADING: OrderBookState = { bids: [], asks: [], isLive: false, state: "loading", reason: undefined, newest: undefined };
 
-function bookStore(client: Tickwire, channel: string, depth: number, forget: () => void): Store<OrderBookState> {
-  const start = (changed: () => void) => {
-    const book = new OrderBook();
-    const view = viewDepth(depth);
-    // A view begins with a snapshot; the whole book's is in its history, which a position that nobody knows brings.
-    const options: SubscribeOptions = view === undefined ? { since: "0-0" } : { params: { depth: view } };
-    const subscription = client.subscribe<string, BookUpdate>(channel, options);
-    const lose = () => {
-      book.lose();
-      changed();
-    };
-    subscription.on("message", ({ data }) => {
-      changed();
-      book.apply(data);
-    });
-    subscription.on("subscribed", ({ recovered }) => {
-      if (!recovered) lose();
-    });
-    subscription.on("gap", lose);
-    subscription.on("dropped", lose);
-    subscription.on("status", changed);
-    subscription.on("delayed", changed);
-    const read = (): OrderBookState => {
-      const { newest } = book;
-      // While nothing comes nobody says that it is old.
-      const isServed = subscription.status === "live";
-      const isLive = isServed && book.isLive;
-      const told = isLive ? "live" : newest && newest.state !== "live" ? newest.state : "loading";
-      const state = isServed || !newest ? told : "offline";
-      return {
-        bids: isLive ? book.bids(depth) : [],
-        asks: isLive ? book.asks(depth) : [],
-        isLive,
-        state,
-        reason: subscription.error?.code ?? newest?.reason,
-        newest,
-      };
-    };
-    return { read, stop: () => subscription.unsubscribe() };
+function follow(client: Tickwire, channel: string, depth: number, changed: () => void): Source<OrderBookState> {
+  const book = new OrderBook();
+  const view = viewDepth(depth);
+  // A view begins with a snapshot; the whole book's is in its history, which a position that nobody knows brings.
+  const options: SubscribeOptions = view === undefined ? { since: "0-0" } : { params: { depth: view } };
+  const subscription = client.subscribe<string, BookUpdate>(channel, options);
+  const lose = () => {
+    book.lose();
+    changed();
   };
-  return createStore(LOADING, start, forget);
+  subscription.on("message", ({ data }) => {
+    changed();
+    book.apply(data);
+  });
+  subscription.on("subscribed", ({ recovered }) => {
+    if (!recovered) lose();
+  });
+  subscription.on("gap", lose);
+  subscription.on("dropped", lose);
+  subscription.on("status", changed);
+  subscription.on("delayed", changed);
+  const read = (): OrderBookState => {
+    const { newest } = book;
+    // While nothing comes nobody says that it is old.
+    const isServed = subscription.status === "live";
+    const isLive = isServed && book.isLive;
+    const told = isLive ? "live" : newest && newest.state !== "live" ? newest.state : "loading";
+    const state = isServed || !newest ? told : "offline";
+    return {
+      bids: isLive ? book.bids(depth) : [],
+      asks: isLive ? book.asks(depth) : [],
+      isLive,
+      state,
+      reason: subscription.error?.code ?? newest?.reason,
+      newest,
+    };
+  };
+  return { read, stop: () => subscription.unsubscribe() };
 }
 
 /** The best levels of an order book, and whether they can be believed. */
@@ -77,9 +74,11 @@ export function useOrderBook(
   symbol: string | null | undefined,
   { depth = 10, exchange }: OrderBookOptions = {},
 ): OrderBookState {
-  const client = useTickwire();
   const channel = `book:${exchange === undefined ? "" : `${exchange}:`}${symbol}`;
-  const make = (forget: () => void) => bookStore(client, channel, depth, forget);
-  const store = symbol ? sharedOf(client, `${channel} ${depth}`, make) : (SILENT as unknown as Store<never>);
-  return useStore(store as Store<OrderBookState>, LOADING, whole);
+  return useSource(
+    symbol && `${channel} ${depth}`,
+    LOADING,
+    (client, changed) => follow(client, channel, depth, changed),
+    whole,
+  );
 }

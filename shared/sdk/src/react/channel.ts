@@ -11,7 +11,7 @@ import type {
 } from "../index.js";
 import { sharedOf, useTickwire } from "./provider.js";
 import { createStore, type Store } from "./store.js";
-import { SILENT, useStore, whole } from "./use-store.js";
+import { useStore, whole } from "./use-store.js";
 
 /** A channel as its components see it. */
 export interface ChannelState<T = unknown> {
@@ -90,7 +90,7 @@ function useFeed<T, R>(channel: string | null | undefined, options: ChannelOptio
     ];
     return () => offs.forEach((off) => void off?.());
   }, [feed]);
-  return useStore(feed?.store ?? (SILENT as unknown as Store<ChannelState>), PENDING as ChannelState, select);
+  return useStore(feed?.store, PENDING as ChannelState, select);
 }
 
 /** Subscribes to a channel while mounted: how it stands, and its newest messages. `null` subscribes to nothing. */

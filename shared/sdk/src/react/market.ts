@@ -1,7 +1,7 @@
 import type { MarketDataData, Message, Tickwire } from "../index.js";
-import { sharedOf, useTickwire } from "./provider.js";
-import { createStore, type Store } from "./store.js";
-import { useStore, whole } from "./use-store.js";
+import { useSource } from "./provider.js";
+import type { Source } from "./store.js";
+import { whole } from "./use-store.js";
 
 /** Prices of several symbols. */
 export interface MarketState {
@@ -13,24 +13,21 @@ export interface MarketState {
 
 const LOADING: MarketState = { prices: {}, isLoading: true };
 
-function marketStore(client: Tickwire, symbols: readonly string[], forget: () => void): Store<MarketState> {
-  const start = (changed: () => void) => {
-    const prices: Record<string, Message<MarketDataData>> = {};
-    const subscriptions = symbols.map((symbol) => {
-      const subscription = client.subscribe<string, MarketDataData>(`prices:${symbol}`);
-      subscription.on("message", (message) => {
-        prices[symbol] = message;
-        changed();
-      });
-      return subscription;
+function follow(client: Tickwire, symbols: readonly string[], changed: () => void): Source<MarketState> {
+  const prices: Record<string, Message<MarketDataData>> = {};
+  const subscriptions = symbols.map((symbol) => {
+    const subscription = client.subscribe<string, MarketDataData>(`prices:${symbol}`);
+    subscription.on("message", (message) => {
+      prices[symbol] = message;
+      changed();
     });
-    const read = () => {
-      const all = { ...prices };
-      return { prices: all, isLoading: symbols.length > 0 && Object.keys(all).length === 0 };
-    };
-    return { read, stop: () => subscriptions.forEach((subscription) => void subscription.unsubscribe()) };
+    return subscription;
+  });
+  const read = () => {
+    const all = { ...prices };
+    return { prices: all, isLoading: symbols.length > 0 && Object.keys(all).length === 0 };
   };
-  return createStore(LOADING, start, forget);
+  return { read, stop: () => subscriptions.forEach((subscription) => void subscription.unsubscribe()) };
 }
 
 /**
@@ -40,8 +37,7 @@ function marketStore(client: Tickwire, symbols: readonly string[], forget: () =>
 export function useRealTimeMarketData(symbols: readonly string[]): MarketState;
 export function useRealTimeMarketData<R>(symbols: readonly string[], select: (state: MarketState) => R): R;
 export function useRealTimeMarketData(symbols: readonly string[], select: (state: MarketState) => unknown = whole): unknown {
-  const client = useTickwire();
   const sorted = [...new Set(symbols)].sort();
-  const store = sharedOf(client, `market ${sorted.join()}`, (forget) => marketStore(client, sorted, forget));
-  return useStore(store, LOADING, select);
+  const start = (client: Tickwire, changed: () => void) => follow(client, sorted, changed);
+  return useSource(`market ${sorted.join()}`, LOADING, start, select);
 }

@@ -2,7 +2,7 @@ import { EMPTY, Inbox, type InboxState } from "./inbox.js";
 import { sharedOf, useTickwire } from "./provider.js";
 import { useStore, whole } from "./use-store.js";
 
-/** What {@link useRealTimeNotifications} gives. */
+/** What {@link useRealTimeNotifications} gives. Its promises fail with a `TickwireError`. */
 export interface Notifications extends InboxState {
   /** Moves the read cursor up to this one, or to the newest. */
   markAsRead(id?: string): Promise<void>;

@@ -1,6 +1,6 @@
 import { createContext, type ReactNode, useContext, useEffect } from "react";
 import type { ConnectionState, Tickwire } from "../index.js";
-import { createStore, type Store } from "./store.js";
+import { createStore, type Source } from "./store.js";
 import { useStore, whole } from "./use-store.js";
 
 const Context = createContext<Tickwire | undefined>(undefined);
@@ -52,6 +52,21 @@ export function sharedOf<T>(client: Tickwire, name: string, make: (forget: () =>
   return it;
 }
 
+/**
+ * A part of the state that `start` keeps up while someone looks: one for all components that ask for the same `name`, none
+ * without a name.
+ */
+export function useSource<S, R>(
+  name: string | false | null | undefined,
+  initial: S,
+  start: (client: Tickwire, changed: () => void) => Source<S>,
+  select: (state: S) => R,
+): R {
+  const client = useTickwire();
+  const make = (forget: () => void) => createStore(initial, (changed) => start(client, changed), forget);
+  return useStore(name ? sharedOf(client, name, make) : undefined, initial, select);
+}
+
 /** What {@link useWebSocketConnection} gives. */
 export interface Connection extends ConnectionState {
   readonly isConnected: boolean;
@@ -59,22 +74,14 @@ export interface Connection extends ConnectionState {
   disconnect(): void;
 }
 
-function connectionStore(client: Tickwire): Store<ConnectionState> {
-  return createStore(OFFLINE, (changed) => ({ read: () => client.state, stop: client.on("state", changed) }));
-}
-
 /** The connection, and what can be done with it. Disconnected on a server. */
 export function useWebSocketConnection(): Connection {
   const client = useTickwire();
-  const state = useStore(
-    sharedOf(client, "connection", () => connectionStore(client)),
-    OFFLINE,
-    whole,
-  );
-  const { status } = state;
+  const start = (client: Tickwire, changed: () => void) => ({ read: () => client.state, stop: client.on("state", changed) });
+  const state = useSource("connection", OFFLINE, start, whole);
   return {
     ...state,
-    isConnected: status === "connected",
+    isConnected: state.status === "connected",
     connect: () => client.connect(),
     disconnect: () => client.disconnect(),
   };

@@ -1,7 +1,7 @@
 import type { Message, SessionFigures, SessionStatus, Tickwire } from "../index.js";
-import { sharedOf, useTickwire } from "./provider.js";
-import { createStore, type Store } from "./store.js";
-import { SILENT, useStore, whole } from "./use-store.js";
+import { useSource } from "./provider.js";
+import type { Source } from "./store.js";
+import { whole } from "./use-store.js";
 
 /** How far back the last status of a session is looked for. */
 const HISTORY = 200;
@@ -27,45 +27,38 @@ function after(state: SessionState, { data }: SessionMessage): SessionState {
   return { status: event.status, metrics: { ...state.metrics, ...event.data }, isLoading: false };
 }
 
-function sessionStore(client: Tickwire, channel: string, forget: () => void): Store<SessionState> {
-  const start = (changed: () => void) => {
-    let state = LOADING;
-    let isFresh = false;
-    const set = (next: SessionState) => {
-      state = next;
-      changed();
-    };
-    const subscription = client.subscribe<string, unknown>(channel);
-    const load = async () => {
-      isFresh = false;
-      try {
-        const { messages } = await client.history(channel, { reverse: true, limit: HISTORY });
-        // What came live meanwhile is newer.
-        if (!isFresh) set(messages.reverse().reduce(after, { ...LOADING, isLoading: false }));
-      } catch {
-        // Shown as unknown: live messages will tell.
-        set({ ...state, isLoading: false });
-      }
-    };
-    subscription.on("subscribed", ({ first }) => first && load());
-    subscription.on("gap", load);
-    subscription.on("message", (message) => {
-      const next = after(state, message);
-      isFresh ||= next !== state;
-      set(next);
-    });
-    subscription.on("error", () => set({ ...state, isLoading: false }));
-    return { read: () => state, stop: () => subscription.unsubscribe() };
+function follow(client: Tickwire, channel: string, changed: () => void): Source<SessionState> {
+  let state = LOADING;
+  let isFresh = false;
+  const set = (next: SessionState) => {
+    state = next;
+    changed();
   };
-  return createStore(LOADING, start, forget);
+  const subscription = client.subscribe<string, unknown>(channel);
+  const load = async () => {
+    isFresh = false;
+    try {
+      const { messages } = await client.history(channel, { reverse: true, limit: HISTORY });
+      // What came live meanwhile is newer.
+      if (!isFresh) set(messages.reverse().reduce(after, { ...LOADING, isLoading: false }));
+    } catch {
+      // Shown as unknown: live messages will tell.
+      set({ ...state, isLoading: false });
+    }
+  };
+  subscription.on("subscribed", ({ first }) => first && load());
+  subscription.on("gap", load);
+  subscription.on("message", (message) => {
+    const next = after(state, message);
+    isFresh ||= next !== state;
+    set(next);
+  });
+  subscription.on("error", () => set({ ...state, isLoading: false }));
+  return { read: () => state, stop: () => subscription.unsubscribe() };
 }
 
 /** A trading session live: its last known status and figures, then every change. */
 export function useRealTimeSessionStatus(sessionId: string | null | undefined): SessionState {
-  const client = useTickwire();
   const channel = `session:${sessionId}`;
-  const store = sessionId
-    ? sharedOf(client, `status ${channel}`, (forget) => sessionStore(client, channel, forget))
-    : (SILENT as unknown as Store<never>);
-  return useStore(store as Store<SessionState>, LOADING, whole);
+  return useSource(sessionId && `status ${channel}`, LOADING, (client, changed) => follow(client, channel, changed), whole);
 }

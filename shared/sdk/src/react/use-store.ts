@@ -1,8 +1,10 @@
 import { useRef, useSyncExternalStore } from "react";
 import type { Store } from "./store.js";
 
-/** A part of a store's state; the component renders again only when that part is another one. */
-export function useStore<S, R>(store: Store<S>, initial: S, select: (state: S) => R): R {
+const nothing = () => () => {};
+
+/** A part of a store's state; the component renders again only when that part is another one. No store: the initial state. */
+export function useStore<S, R>(store: Store<S> | undefined, initial: S, select: (state: S) => R): R {
   const memo = useRef<{ state: S; select: unknown; part: R } | undefined>(undefined);
   const read = (state: S): R => {
     const last = memo.current;
@@ -13,8 +15,8 @@ export function useStore<S, R>(store: Store<S>, initial: S, select: (state: S) =
     return kept;
   };
   return useSyncExternalStore(
-    store.subscribe,
-    () => read(store === (SILENT as unknown) ? initial : store.get()),
+    store ? store.subscribe : nothing,
+    () => read(store ? store.get() : initial),
     () => read(initial),
   );
 }
@@ -29,6 +31,3 @@ function isSame(a: unknown, b: unknown): boolean {
 
 /** Selects everything. */
 export const whole = <S>(state: S): S => state;
-
-/** The store of nothing, for a hook that is not told what to look at. */
-export const SILENT: Store<undefined> = { subscribe: () => () => {}, get: () => undefined };

@@ -83,6 +83,11 @@ describe("connecting", () => {
     expect(later).toEqual(["b", "c"]);
   });
 
+  test("a path can be given where there is no page, so that a module with a client can be rendered on a server", () => {
+    expect(() => new Tickwire({ url: "/ws" })).not.toThrow();
+    expect(() => new Tickwire({ url: "edge.example/ws" })).toThrow(TypeError);
+  });
+
   test("attempts may be limited", async () => {
     edge.opening = (socket) => void setTimeout(() => socket.end(1006));
     const it = client({ attempts: 2 });
