@@ -101,6 +101,7 @@ export class Tickwire {
         {
           wake: () => this.#do((now) => this.#session.wake(now)),
           doubt: () => this.#do((now) => this.#session.doubt(now)),
+          leave: () => this.#do(() => this.#session.leave()),
           visible: (visible) => this.#do((now) => this.#session.visible(now, visible)),
         },
         this.#browser.signal,
@@ -211,7 +212,7 @@ export class Tickwire {
     // A view begins with a snapshot, which only a new subscription brings.
     if (!isSame(wide, shared.wanted) || wide.params) {
       shared.wanted = wide;
-      return this.#do((now) => this.#session.channels.change(now, channel, wide, this.#session.isReady));
+      return this.#do((now) => this.#session.channels.change(now, channel, wide, since, this.#session.isReady));
     }
     const { channels } = this.#session;
     if (!channels.isLive(channel)) return;

@@ -19,9 +19,12 @@ export function widen(channel: string, a: Wanted, b: Wanted): Wanted {
   if (a.maxRate && b.maxRate) wide.maxRate = Math.max(a.maxRate, b.maxRate);
   else delete wide.maxRate;
   if (wide.params) {
-    const depths = [a.params?.depth, b.params?.depth].filter((depth) => typeof depth === "number");
-    // The deeper view of a book serves both.
-    wide.params = { ...a.params, ...b.params, ...(depths.length > 0 && { depth: Math.max(...depths) }) };
+    // The deeper view of a book serves both; beside one who reads the whole book there is no view.
+    const { depth: left, ...others } = a.params ?? {};
+    const { depth: right, ...more } = b.params ?? {};
+    const depth = typeof left === "number" && typeof right === "number" && { depth: Math.max(left, right) };
+    wide.params = { ...others, ...more, ...depth };
+    if (Object.keys(wide.params).length === 0) delete wide.params;
   }
   return wide;
 }

@@ -19,6 +19,8 @@ export type DisconnectReason =
   | "attempts_exhausted"
   /** The link broke, or could not be made, or fell silent. */
   | "link_lost"
+  /** The page was left; it goes on if it comes back from the browser's cache of pages. */
+  | "page_left"
   /** The node drains. */
   | "draining"
   /** The server asked for slower or fewer connections (4429). */

@@ -4,6 +4,8 @@ export interface WakeEvents {
   wake(): void;
   /** The network may be gone or another one. */
   doubt(): void;
+  /** The page is left; it may come back from the browser's cache of pages. */
+  leave(): void;
   /** The page came to the foreground, or left it. */
   visible(visible: boolean): void;
 }
@@ -18,6 +20,7 @@ export function listen(events: WakeEvents, signal: AbortSignal): void {
   const network = (globalThis.navigator as { connection?: EventTarget } | undefined)?.connection;
   on(globalThis as unknown as EventTarget, ["online", "pageshow"], events.wake);
   on(globalThis as unknown as EventTarget, ["offline"], events.doubt);
+  on(globalThis as unknown as EventTarget, ["pagehide"], events.leave);
   on(document, ["resume"], events.wake);
   on(document, ["visibilitychange"], () => events.visible(document.visibilityState !== "hidden"));
   on(network, ["change"], events.doubt);

@@ -13,6 +13,7 @@ export const REASONS: Record<DisconnectReason, string> = {
   refused: "the server refused what was sent",
   attempts_exhausted: "every attempt failed",
   link_lost: "the connection was lost",
+  page_left: "the page was left",
   draining: "the server is being restarted",
   rate_limited: "the server asked for fewer connections",
   too_slow: "this device read too slowly; nothing is lost",

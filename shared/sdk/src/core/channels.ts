@@ -13,7 +13,7 @@ const LIVE = -1;
 
 interface Channel {
   wanted: Wanted;
-  readonly track: Track;
+  track: Track;
   /** How it stands on the link that serves, and on its successor: `WAITING`, `LIVE` or a request's id. */
   stage: [number, number];
   /** Where the latest request asked to go on. */
@@ -66,10 +66,12 @@ export class Channels {
   }
 
   /** Asks for other options: the channel is left and joined from where it stands. */
-  change(now: number, channel: string, wanted: Wanted, isReady: boolean): void {
+  change(now: number, channel: string, wanted: Wanted, since: Position | undefined, isReady: boolean): void {
     const it = this.#byName.get(channel);
     if (!it) return;
     it.wanted = wanted;
+    // A view of a book has no positions: whoever wants the whole book says where it begins.
+    if (it.track.class === "volatile" && since !== undefined) it.track = new Track(since, false);
     it.track.filtered = wanted.filter !== undefined;
     // Values that were not asked for before come only with an answer to no position.
     if (isReady) this.#anew(now, channel, it);

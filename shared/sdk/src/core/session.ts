@@ -238,6 +238,15 @@ export class Session implements Outlet {
     if (this.isReady && this.#alive.doubt(now) === "ask") this.#ping();
   }
 
+  /** The page is left: browsers cache none that has an open connection. `wake` brings it back. */
+  leave(): void {
+    if (this.#phase.name === "idle" || this.#phase.name === "waiting") return;
+    this.#resetLink();
+    this.push({ do: "drop", line: CURRENT });
+    this.#phase = { name: "waiting", until: NEVER, advised: false };
+    this.#state({ status: "reconnecting", reason: "page_left", attempt: this.#attempt });
+  }
+
   /** Whether the page is in the foreground. */
   visible(now: number, visible: boolean): void {
     this.#visible = visible;

@@ -177,6 +177,27 @@ describe("sharing", () => {
     expect(seen).toEqual(["1A", "2B"]);
   });
 
+  test("a view of a book gives way to the whole book, which begins where its reader says", async () => {
+    const it = client();
+    const channel = "book:okx:BTC/USDT";
+    const [seen, whole]: [unknown[], unknown[]] = [[], []];
+    edge.serve((_, since) =>
+      since === undefined
+        ? { class: "volatile", position: undefined, messages: [message(channel, undefined, "view")] }
+        : { position: "5-1", recovered: false, messages: [message(channel, "5-1", "snapshot")] },
+    );
+    it.subscribe<string, unknown>(channel, { params: { depth: 10 } }).on("message", ({ data }) => seen.push(data));
+    await pass(10);
+    it.subscribe<string, unknown>(channel, { since: "0-0" }).on("message", ({ data }) => whole.push(data));
+    await pass(10);
+    expect(edge.socket.of("subscribe").map(({ channels }) => channels[0])).toEqual([
+      { channel, params: { depth: 10 } },
+      { channel, since: "0-0" },
+    ]);
+    expect(seen).toEqual(["view", "snapshot"]);
+    expect(whole).toEqual(["snapshot"]);
+  });
+
   test("two filters exclude each other", () => {
     const it = client();
     it.subscribe("room:1", { filter: "a > 1" });

@@ -80,6 +80,23 @@ test("a hidden page does not ask, and asks as soon as it is seen", async () => {
   expect(client.state.status).toBe("reconnecting");
 });
 
+test("a page that is left closes its connection, and goes on where it stood when it comes back", async () => {
+  start();
+  const subscription = client.subscribe("session:1");
+  await pass(10);
+  const left = edge.socket;
+  window.dispatchEvent(new Event("pagehide"));
+  expect(left.isClosedByClient).toBe(true);
+  expect(client.state).toMatchObject({ status: "reconnecting", reason: "page_left" });
+  await pass(600_000);
+  expect(edge.sockets).toHaveLength(1);
+  window.dispatchEvent(new Event("pageshow"));
+  await pass(300);
+  expect(client.state.status).toBe("connected");
+  expect(subscription.status).toBe("live");
+  expect(edge.socket.of("subscribe")[0]?.channels).toEqual([{ channel: "session:1", since: "1-0" }]);
+});
+
 test("a change of the network asks, and leaves a link that answers alone", async () => {
   start();
   await pass(10);
