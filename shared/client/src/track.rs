@@ -35,6 +35,8 @@ pub(crate) struct Track {
     /// Critical inbox messages delivered and not yet acknowledged. They come again on every subscribe, at their old
     /// positions and even from an earlier epoch; the consumer gets each once.
     alerts_seen: BTreeSet<Position>,
+    /// Acknowledged since the latest question: an answer that was under way then may owe them still.
+    alerts_over: BTreeSet<Position>,
     /// The last value of each key, for the changes that follow; `None`: the subscription gets whole values.
     values: Option<HashMap<Option<Box<str>>, Value>>,
 }
@@ -47,7 +49,14 @@ struct Value {
 
 impl Track {
     pub(crate) fn new(since: Option<Position>, filtered: bool) -> Self {
-        Self { class: None, last: since, filtered, alerts_seen: BTreeSet::new(), values: None }
+        Self {
+            class: None,
+            last: since,
+            filtered,
+            alerts_seen: BTreeSet::new(),
+            alerts_over: BTreeSet::new(),
+            values: None,
+        }
     }
 
     /// The same for a subscription that asks for deltas.
@@ -66,6 +75,12 @@ impl Track {
         let data = delta.apply(&base.data)?;
         let Delta { channel, key, time_ms, priority, .. } = delta;
         Some(Message { channel, position: None, key, time_ms, priority, data, trace: None })
+    }
+
+    /// A question begins, and no other is under way: its answer knows what is acknowledged by now. What it owes all the same
+    /// is owed again, because the store lost the acknowledgement.
+    pub(crate) fn asks(&mut self) {
+        self.alerts_over.clear();
     }
 
     /// Where to recover from.
@@ -146,6 +161,10 @@ impl Track {
     pub(crate) fn acknowledged(&mut self, positions: &[Position]) {
         for position in positions {
             self.alerts_seen.remove(position);
+            self.alerts_over.insert(*position);
+        }
+        while self.alerts_over.len() > ALERTS_SEEN_MAX {
+            self.alerts_over.pop_first();
         }
     }
 
@@ -160,6 +179,9 @@ impl Track {
             self.last = Some(position);
         }
         if class == DeliveryClass::Inbox && message.priority == Priority::Critical {
+            if self.alerts_over.contains(&position) {
+                return false;
+            }
             let unseen = self.alerts_seen.insert(position);
             if self.alerts_seen.len() > ALERTS_SEEN_MAX {
                 self.alerts_seen.pop_first();
@@ -282,6 +304,19 @@ mod tests {
         let answer = subscribed(DeliveryClass::Inbox, top, true, owed().split_off(1));
         assert_eq!(track.settled(&answer), [Position::new(1, 2)]);
         assert!(track.settled(&answer).is_empty(), "once");
+    }
+
+    #[test]
+    fn an_alert_that_was_acknowledged_while_an_answer_was_under_way_is_not_shown_again_by_it() {
+        let mut track = Track::new(None, false);
+        let owed = || vec![message(1, 2, Priority::Critical)];
+        let answer = || subscribed(DeliveryClass::Inbox, Position::new(1, 2), true, owed());
+        assert_eq!(offsets(&track.joined(answer())), [2]);
+        track.asks();
+        track.acknowledged(&[Position::new(1, 2)]);
+        assert!(track.joined(answer()).is_empty());
+        track.asks();
+        assert_eq!(offsets(&track.joined(answer())), [2], "the store lost the acknowledgement: it is owed again");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! G7, G8: while nothing is broken, nobody waits: neither beside a stuck reader nor when a node drains. And a drain moves its
 //! clients one after the other, each before its old connection ends.
 
-use super::{Event, Facts, Reader, Verdicts};
+use std::collections::BTreeSet;
+
+use super::{Event, Facts, MessageId, Reader, Verdicts};
 
 /// From the publish to a reader, while nothing is broken.
 const LATE_MS: u64 = 1_000;
@@ -15,6 +17,8 @@ pub(super) struct Calm {
     /// The promise that a late message breaks, and since when.
     blamed: Option<(&'static str, u64)>,
     moved: Vec<(Reader, u64)>,
+    /// What came to whom: what comes again is not late.
+    delivered: BTreeSet<(Reader, MessageId)>,
 }
 
 impl Calm {
@@ -27,6 +31,9 @@ impl Calm {
             }
             Event::Drained { clients } => self.judge(*clients, verdicts),
             Event::Delivered { reader, channel, id, .. } => {
+                if !self.delivered.insert((reader, *id)) {
+                    return;
+                }
                 let (Some((promise, since_ms)), Some(fact)) = (self.blamed, facts.message(*id)) else { return };
                 let waited_ms = now_ms - fact.begun_ms;
                 if fact.begun_ms >= since_ms && waited_ms > LATE_MS {

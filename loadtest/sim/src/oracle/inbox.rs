@@ -1,16 +1,20 @@
-//! G4: a critical alert is kept until it is acknowledged, and comes again to every program that comes new.
+//! G4: a critical alert is kept until it is acknowledged, and comes again to every program that comes new; one that goes on
+//! gets it once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Event, Facts, MessageId, Verdicts};
+use tickwire_protocol::Position;
+
+use super::{Event, Facts, MessageId, Reader, Verdicts};
 
 /// What each user is owed.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     /// By user and message: when its position was acknowledged, and whether that was confirmed.
     acknowledged: BTreeMap<(String, MessageId), Acknowledgement>,
-    by_position: BTreeMap<(String, tickwire_protocol::Position), MessageId>,
+    by_position: BTreeMap<(String, Position), MessageId>,
     notified: BTreeMap<MessageId, String>,
+    delivered: BTreeSet<(Reader, Position)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -28,10 +32,16 @@ impl Inbox {
                     self.by_position.insert((user.to_owned(), *position), *id);
                 }
             }
-            Event::Delivered { channel, position: Some(position), id, .. } => {
+            Event::Delivered { reader, channel, position: Some(position), id, .. } => {
                 if let Some(user) = channel.strip_prefix("user:") {
                     self.by_position.insert((user.to_owned(), *position), *id);
+                    if !self.delivered.insert((reader, *position)) && !self.may_be_owed_again(facts, user, *id) {
+                        verdicts.broken("G4", format!("{reader}: alert {id} at {position} came twice"));
+                    }
                 }
+            }
+            Event::Ended { reader, .. } | Event::Forgot { reader } => {
+                self.delivered.retain(|(other, _)| other != reader);
             }
             Event::Acknowledging { user, position } => {
                 if let Some(id) = self.by_position.get(&(user.clone(), *position)) {
@@ -49,6 +59,13 @@ impl Inbox {
             Event::Owed { user, ids } => self.judge(facts, user, ids, verdicts),
             _ => {}
         }
+    }
+
+    /// Its acknowledgement may be lost.
+    fn may_be_owed_again(&self, facts: &Facts, user: &str, id: MessageId) -> bool {
+        self.acknowledged.get(&(user.to_owned(), id)).is_some_and(|&Acknowledgement { begun_ms, confirmed_ms }| {
+            facts.may_have_lost(begun_ms, confirmed_ms.unwrap_or(u64::MAX))
+        })
     }
 
     fn judge(&self, facts: &Facts, user: &str, owed: &BTreeSet<MessageId>, verdicts: &mut Verdicts) {

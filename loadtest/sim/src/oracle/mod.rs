@@ -138,7 +138,7 @@ impl Oracle {
         let (facts, verdicts) = (&mut self.facts, &mut self.verdicts);
         facts.see(now_ms, event, verdicts);
         self.reliable.see(facts, event, verdicts);
-        self.latest.see(event, verdicts);
+        self.latest.see(facts, event, verdicts);
         self.inbox.see(facts, now_ms, event, verdicts);
         self.grants.see(facts, now_ms, event, verdicts);
         self.calm.see(facts, now_ms, event, verdicts);

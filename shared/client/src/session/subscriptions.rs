@@ -189,6 +189,9 @@ impl Subscribed {
 
     /// What to ask for, so that it goes on where it stands.
     fn resumed(&mut self) -> SubscriptionRequest {
+        if !(matches!(self.stage, Stage::Joining(_)) && matches!(self.next, Stage::Joining(_))) {
+            self.track.asks();
+        }
         self.asked = self.track.since();
         SubscriptionRequest { since: self.asked, ..self.request.clone() }
     }

@@ -12,7 +12,7 @@ pub(super) struct Bench {
     pub(super) now: Instant,
 }
 
-const SUBSCRIPTION: SubscriptionId = SubscriptionId(1);
+pub(super) const SUBSCRIPTION: SubscriptionId = SubscriptionId(1);
 
 pub(super) fn channel() -> ChannelName {
     ChannelName::new("session:42").unwrap()
@@ -522,12 +522,12 @@ fn a_device_is_named_on_every_link_before_anything_is_asked() {
     }
 }
 
-fn alert(offset: u64) -> Message {
+pub(super) fn alert(offset: u64) -> Message {
     Message { priority: Priority::Critical, ..message(offset) }
 }
 
 /// What the consumer hears of being over.
-fn over(effects: &[Effect]) -> Vec<Position> {
+pub(super) fn over(effects: &[Effect]) -> Vec<Position> {
     let told = effects.iter().filter_map(|effect| match effect {
         Effect::Deliver { event: SubscriptionEvent::Acknowledged { positions }, .. } => Some(positions.clone()),
         _ => None,
@@ -536,7 +536,7 @@ fn over(effects: &[Effect]) -> Vec<Position> {
 }
 
 /// An inbox's answer.
-fn owes(id: i64, top: u64, recovered: bool, messages: Vec<Message>) -> Input {
+pub(super) fn owes(id: i64, top: u64, recovered: bool, messages: Vec<Message>) -> Input {
     let Input::Event(line, ServerEvent::Subscribed(answer)) = subscribed(id, top, recovered, messages) else {
         panic!("not an answer")
     };

@@ -275,6 +275,7 @@ export class Channels {
         const it = this.#byName.get(channel);
         if (!it) return [];
         it.stage[line] = id;
+        if (!(it.stage[CURRENT] > 0 && it.stage[NEXT] > 0)) it.track.asks();
         it.asked = it.track.since();
         it.retryAt = retryAt ?? it.retryAt;
         return { channel, ...it.wanted, ...(it.asked && { since: it.asked }) };

@@ -18,6 +18,8 @@ export class Track {
   #last: Place | undefined;
   /** Critical inbox messages delivered and not yet acknowledged: they come again on every subscribe. */
   readonly #alerts = new Map<Position, Place>();
+  /** Acknowledged since the latest question: an answer that was under way then may owe them still. */
+  readonly #over = new Set<Position>();
   /** The newest value of each key of a `latest` channel: for deltas, and for consumers that come later. */
   readonly #values = new Map<string | undefined, MessageFrame>();
 
@@ -39,6 +41,11 @@ export class Track {
   /** The current values of a `latest` channel, by the age of their keys. */
   values(): IterableIterator<MessageFrame> {
     return this.#values.values();
+  }
+
+  /** A question begins, and no other is under way: its answer knows what is acknowledged by now. */
+  asks(): void {
+    this.#over.clear();
   }
 
   /** Where to recover from. Classes without recovery begin anew: their current values come with every subscribe. */
@@ -113,7 +120,10 @@ export class Track {
 
   /** These were acknowledged and will not come again. */
   acknowledged(positions: readonly Position[]): void {
-    for (const position of positions) this.#alerts.delete(position);
+    for (const position of positions) {
+      this.#alerts.delete(position);
+      if (this.#over.size < ALERTS_SEEN_MAX) this.#over.add(position);
+    }
   }
 
   #admit(message: MessageFrame): boolean {
@@ -124,7 +134,7 @@ export class Track {
     if (isNewer) this.#last = at;
     const position = message.position as Position;
     if (this.class !== "inbox" || message.priority !== "critical") return isNewer;
-    if (this.#alerts.has(position)) return false;
+    if (this.#alerts.has(position) || this.#over.has(position)) return false;
     this.#alerts.set(position, at);
     if (this.#alerts.size > ALERTS_SEEN_MAX) {
       for (const oldest of this.#alerts.keys()) return this.#alerts.delete(oldest);

@@ -405,6 +405,29 @@ describe("make before break", () => {
     expect(it.state.status).toBe("connected");
   });
 
+  test("an alert that is acknowledged while the successor answers is not shown again", async () => {
+    const alert = message("user:7", "1-1", "alert", { priority: "critical" });
+    const owed = { class: "inbox", position: "1-1", recovered: true, messages: [alert] };
+    edge.serve(() => owed);
+    const seen: unknown[] = [];
+    client()
+      .subscribe("user:7")
+      .on("message", ({ data }) => seen.push(data));
+    await pass(10);
+    const old = edge.socket;
+    edge.answer = (socket, command) => {
+      if (command.type === "connect") socket.push(connected(command.id));
+    };
+    old.push({ type: "reconnect", reason: "draining", afterMs: 0 });
+    await pass(10);
+    const next = edge.socket;
+    old.push({ type: "acked", channel: "user:7", position: "1-1" });
+    // The inbox was read before the acknowledgement reached it.
+    next.push({ id: next.of("subscribe")[0]?.id, type: "subscribed", channel: "user:7", ...owed });
+    expect(old.isClosedByClient).toBe(true);
+    expect(seen).toEqual(["alert"]);
+  });
+
   test("a channel that has moved is heard on the successor alone: no older value after a newer one", async () => {
     edge.serve((channel) => ({
       class: "latest",

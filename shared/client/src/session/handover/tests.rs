@@ -9,7 +9,10 @@ use crate::{
     SubscriptionEvent,
     session::{
         DialFailure, Effect, Input, Line, LinkEnd, SubscriptionId,
-        tests::{Bench, asked, asked_on, channel, connected, live, message, offsets, refused, subscribed},
+        tests::{
+            Bench, SUBSCRIPTION, alert, asked, asked_on, channel, connected, live, message, offsets, over, owes,
+            refused, subscribed,
+        },
     },
 };
 
@@ -247,6 +250,25 @@ fn two_standing() -> (Bench, i64) {
     bench.give(Input::Opened(Line::Next));
     let (id, _) = asked_on(Line::Next, &bench.give(next(connected(None))));
     (bench, id)
+}
+
+#[test]
+fn an_alert_that_is_acknowledged_while_the_successor_answers_is_not_shown_again() {
+    let mut bench = Bench::connected();
+    let request = SubscriptionRequest::new(channel());
+    let (id, _) = asked(&bench.give(Input::Subscribe { id: SUBSCRIPTION, request }));
+    assert_eq!(offsets(&bench.give(owes(id, 2, false, vec![alert(1), alert(2)]))), [1, 2]);
+    bench.give(reconnect(0));
+    bench.wait();
+    bench.give(Input::Opened(Line::Next));
+    let (id, _) = asked_on(Line::Next, &bench.give(next(connected(None))));
+    let position = Position::new(1, 1);
+    let acked = ServerEvent::Acked { id: None, channel: channel(), position };
+    assert_eq!(over(&bench.give(Input::Event(Line::Current, acked))), [position]);
+    // The inbox was read before the acknowledgement reached it.
+    let effects = bench.give(next(owes(id, 2, true, vec![alert(1), alert(2)])));
+    assert!(is_promoted(&effects));
+    assert_eq!(offsets(&effects), [] as [u64; 0], "{effects:?}");
 }
 
 #[test]
