@@ -17,6 +17,8 @@ import { TokenPlan } from "./token.js";
 const STEADY_MS = 1_000;
 /** A client woken by its browser tries again within this. */
 const WAKE_MS = 250;
+/** A browser that comes back may tell so before it tells of the links that broke meanwhile: so long after it, a loss is treated alike. */
+const WOKEN_MS = 5_000;
 const NEVER = Number.POSITIVE_INFINITY;
 const LOST: Verdict = { next: "retry", reason: "link_lost" };
 
@@ -79,6 +81,8 @@ export class Session implements Outlet {
   #advised: number | undefined;
   #resume: string | undefined;
   #visible = true;
+  /** When the browser came back, until a loss has been laid to it. */
+  #wokenAt = -NEVER;
   #lastId = 0;
 
   constructor(options: SessionOptions) {
@@ -89,8 +93,8 @@ export class Session implements Outlet {
     this.#token = new TokenPlan(options.token, options.renews);
   }
 
-  push(effect: Effect): void {
-    this.#effects.push(effect);
+  push(...effects: Effect[]): void {
+    this.#effects.push(...effects);
   }
 
   id(): number {
@@ -146,7 +150,6 @@ export class Session implements Outlet {
   /** Ends; subscriptions stay for the next `start`. */
   stop(reason: DisconnectReason, code?: number): void {
     this.#resetLink();
-    this.push({ do: "drop", line: CURRENT });
     this.#phase = { name: "idle" };
     this.#calls.end(new TickwireError("disconnected", `the client is not connected: ${reason}`));
     const isCalm = reason === "closed_here" || reason === "closed_by_server";
@@ -230,7 +233,10 @@ export class Session implements Outlet {
   wake(now: number): void {
     if (this.#phase.name === "waiting" && !this.#phase.advised) {
       this.#phase.until = Math.min(this.#phase.until, now + this.roll() * WAKE_MS);
-    } else this.doubt(now);
+    } else {
+      this.#wokenAt = now;
+      this.doubt(now);
+    }
   }
 
   /** Something may have happened to the link. */
@@ -242,7 +248,6 @@ export class Session implements Outlet {
   leave(): void {
     if (this.#phase.name === "idle" || this.#phase.name === "waiting") return;
     this.#resetLink();
-    this.push({ do: "drop", line: CURRENT });
     this.#phase = { name: "waiting", until: NEVER, advised: false };
     this.#state({ status: "reconnecting", reason: "page_left", attempt: this.#attempt });
   }
@@ -260,7 +265,6 @@ export class Session implements Outlet {
     if (phase.name === "ready") return this.#tickReady(now);
     if (!("until" in phase) || phase.until > now) return;
     if (phase.name === "waiting") return this.#connect(now);
-    this.push({ do: "drop", line: CURRENT });
     if (!this.#takeOver(now)) this.#judge(now, LOST);
   }
 
@@ -274,7 +278,6 @@ export class Session implements Outlet {
     const health = this.#alive.check(now, this.#patience());
     if (health === "ask") this.#ping();
     if (health !== "dead") return;
-    this.push({ do: "drop", line: CURRENT });
     if (!this.#takeOver(now)) this.#judge(now, LOST);
   }
 
@@ -382,7 +385,9 @@ export class Session implements Outlet {
     if (next === "stop") return this.stop(reason, code);
     if (next === "token" && !this.#token.refuse()) return this.stop("unauthenticated", code);
     if (this.#attempt >= this.#options.attempts) return this.stop("attempts_exhausted", code);
-    const own = now + delay(this.#options.backoff, this.#attempt, this.roll());
+    const isWoken = now - this.#wokenAt < WOKEN_MS;
+    this.#wokenAt = -NEVER;
+    const own = now + (isWoken ? WAKE_MS * this.roll() : delay(this.#options.backoff, this.#attempt, this.roll()));
     // The server spreads what it advises, so its advice replaces the own delay.
     const advised = this.#advised;
     const until = Math.max(advised ?? own, now);
@@ -396,6 +401,7 @@ export class Session implements Outlet {
   #resetLink(): void {
     this.#leaveAt = NEVER;
     this.#token.refreshAt = NEVER;
+    this.push({ do: "drop", line: CURRENT });
     if (this.#successor) this.push({ do: "drop", line: NEXT });
     this.#successor = undefined;
     this.#channels.linkLost();
@@ -443,16 +449,15 @@ export class Session implements Outlet {
 
   #finishHandover(now: number): void {
     if (this.#successor?.stage !== "joining" || this.#channels.areMoving()) return;
-    this.push({ do: "drop", line: CURRENT });
     this.#takeOver(now);
   }
 
-  /** The successor becomes the link, however far it has come; the old link must be gone. False without a successor. */
+  /** The successor becomes the link, however far it has come; the old link is left. False without a successor. */
   #takeOver(now: number): boolean {
     const successor = this.#successor;
     if (!successor) return false;
     this.#successor = undefined;
-    this.push({ do: "promote" });
+    this.push({ do: "drop", line: CURRENT }, { do: "promote" });
     this.#route.url = successor.url;
     this.#route.transport = successor.transport;
     this.#token.refreshAt = NEVER;

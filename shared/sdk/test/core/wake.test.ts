@@ -53,6 +53,18 @@ test.each([
   expect(client.state.status).toBe("connected");
 });
 
+test("a loss that the browser tells of just after it came back is mended as soon", async () => {
+  start();
+  await pass(5_000);
+  document.dispatchEvent(new Event("resume"));
+  edge.socket.end(1006);
+  expect(client.state.status).toBe("reconnecting");
+  await pass(252);
+  expect(client.state.status).toBe("connected");
+  edge.socket.end(1006);
+  expect(client.state.retryInMs, "once").toBeGreaterThan(1_000);
+});
+
 test("what the server advised no event shortens", async () => {
   start();
   await pass(10);
