@@ -173,7 +173,11 @@ impl Shard {
             let channel = &mut hub.channels[id.0 as usize];
             match channel.stream.splice(join.since, history, now) {
                 Some((messages, _)) if join.depth().is_some() => {
-                    channel.views.get_or_insert_with(|| Box::new(Views::of(&messages)));
+                    channel.views.get_or_insert_with(|| {
+                        let mut views = Views::of(&messages);
+                        views.note_age(messages.last().map_or(now, |newest| newest.time_ms), now);
+                        Box::new(views)
+                    });
                     if hub.outage.lasts() {
                         self.suspend_views(&mut hub, id, Doubt::Outage);
                     }

@@ -3,7 +3,9 @@
 //! A message's `data` is a [`BookUpdate`]. A `snapshot` replaces everything, a `delta` sets absolute quantities (zero deletes a
 //! level), a `state` says that the book can or cannot be believed. Who publishes repeats a snapshot after at most
 //! [`DELTAS_MAX`] deltas, and begins with one after a takeover, a failed publish or a new epoch: so the channel's history always
-//! holds one, and a delta whose snapshot is not known is skipped, never guessed.
+//! holds one, and a delta whose snapshot is not known is skipped, never guessed. A live book of which nothing new is to be said is vouched
+//! for by an empty delta every [`HEARTBEAT_MS`]: one that is silent for [`SILENT_MS`] has lost its publisher, and nobody should take it for
+//! live any more.
 //!
 //! A subscription with `"params":{"depth":10}` gets the same messages of the best levels alone: [`Depth`].
 //!
@@ -18,6 +20,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeTupl
 pub const NAMESPACE: &str = "book";
 /// Deltas between two snapshots at most. Histories of books are longer than twice this.
 pub const DELTAS_MAX: u32 = 100;
+/// How often a publisher vouches for a live book that does not change, milliseconds.
+pub const HEARTBEAT_MS: u64 = 5_000;
+/// The silence after which a book that was live is no longer to be believed, milliseconds.
+pub const SILENT_MS: u64 = 3 * HEARTBEAT_MS;
 /// Levels that one side of a [`Book`] holds at most.
 pub const LEVELS_MAX: usize = 10_000;
 

@@ -168,6 +168,7 @@ impl Shard {
             self.tell_drops();
             self.drop_idle_channels();
             self.watch_backplane();
+            self.suspend_silent_views();
         }
         self.flush_urgent();
         self.do_work();

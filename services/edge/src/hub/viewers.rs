@@ -37,11 +37,16 @@ impl Shard {
 
     /// The store is away: no view is live. Each is again with the next that is heard of its channel.
     pub(super) fn suspend_all_views(&self, hub: &mut Hub) {
-        let with_views = hub.channels.iter().filter(|(_, channel)| channel.views.is_some());
-        let ids: Vec<ChannelId> =
-            with_views.map(|(key, _)| ChannelId(u32::try_from(key).unwrap_or(u32::MAX))).collect();
-        for id in ids {
+        for id in with_views(hub) {
             self.suspend_views(hub, id, Doubt::Outage);
+        }
+    }
+
+    /// A second has passed: books whose publishers have said nothing for long are not live any more.
+    pub(super) fn suspend_silent_views(&self) {
+        let mut hub = self.hub.borrow_mut();
+        for id in with_views(&hub) {
+            self.change_views(&mut hub, id, Views::second_passed);
         }
     }
 
@@ -90,4 +95,9 @@ impl Shard {
             channel.views = None;
         }
     }
+}
+
+fn with_views(hub: &Hub) -> Vec<ChannelId> {
+    let channels = hub.channels.iter().filter(|(_, channel)| channel.views.is_some());
+    channels.map(|(key, _)| ChannelId(u32::try_from(key).unwrap_or(u32::MAX))).collect()
 }

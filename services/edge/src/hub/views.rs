@@ -11,7 +11,7 @@ use std::{rc::Rc, sync::Arc};
 use smallvec::SmallVec;
 use tickwire_protocol::{
     ChannelName, DeliveryClass, Priority, Publication, RawJson,
-    book::{Book, BookUpdate, Depth, Kind, State, Top},
+    book::{Book, BookUpdate, Depth, Kind, SILENT_MS, State, Top},
     publication::{FrameCache, Tags},
 };
 
@@ -22,6 +22,8 @@ pub(crate) enum Doubt {
     Gap,
     /// The store is away: what is new is not heard of.
     Outage,
+    /// Its publishers say nothing any more.
+    Silence,
 }
 
 /// What a view's subscribers are to be told.
@@ -42,6 +44,8 @@ pub(crate) struct Views {
     /// Why the book is not whole although its feed calls it live.
     loss: &'static str,
     doubt: Option<Doubt>,
+    /// Seconds since its channel's newest message.
+    silent_s: u64,
     shown: SmallVec<[Shown; 2]>,
 }
 
@@ -80,6 +84,7 @@ impl Views {
             },
             loss: "no_snapshot",
             doubt: None,
+            silent_s: 0,
             shown: SmallVec::new(),
         };
         let is_snapshot = |update: &BookUpdate| update.kind == Kind::Snapshot;
@@ -102,8 +107,9 @@ impl Views {
     /// Takes the stream's next message.
     pub(crate) fn apply(&mut self, publication: &Publication) -> (SmallVec<[Change; 2]>, Result<(), Damaged>) {
         let taken = self.take(publication.data.to::<BookUpdate>().ok());
+        self.silent_s = 0;
         // The store is there again, and nothing is missing.
-        self.doubt = self.doubt.filter(|&doubt| doubt != Doubt::Outage);
+        self.doubt = self.doubt.filter(|&doubt| doubt == Doubt::Gap);
         (self.changes(), taken)
     }
 
@@ -119,6 +125,22 @@ impl Views {
             self.lose("too_deep");
             Damaged
         })
+    }
+
+    /// What was found in the history was published long ago: only what comes next shows that its publishers live.
+    pub(crate) fn note_age(&mut self, published_ms: u64, now_ms: u64) {
+        if now_ms.saturating_sub(published_ms) >= SILENT_MS {
+            self.doubt.get_or_insert(Doubt::Silence);
+        }
+    }
+
+    /// Called once a second: a live book is vouched for every few seconds even if nothing changes.
+    pub(crate) fn second_passed(&mut self) -> SmallVec<[Change; 2]> {
+        self.silent_s = self.silent_s.saturating_add(1);
+        if self.silent_s * 1_000 < SILENT_MS || self.doubt.is_some() || !self.is_live() {
+            return SmallVec::new();
+        }
+        self.suspend(Doubt::Silence)
     }
 
     /// The history was lost or trimmed: nothing is known until the next snapshot.
@@ -174,6 +196,7 @@ impl Views {
         match self.doubt {
             Some(Doubt::Gap) => (State::Suspect, Some("gap".into())),
             Some(Doubt::Outage) => (State::Suspect, Some("backplane_unavailable".into())),
+            Some(Doubt::Silence) => (State::Suspect, Some("silent".into())),
             None if self.newest.state == State::Live && !self.book.is_live() => {
                 (State::Suspect, Some(self.loss.into()))
             }

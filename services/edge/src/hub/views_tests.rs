@@ -79,6 +79,35 @@ fn what_its_feed_doubts_or_damages_is_never_live() {
     assert!(views.resume(Doubt::Gap).iter().all(|change| change.update.state == State::Suspect));
 }
 
+#[test]
+fn a_book_whose_publishers_fell_silent_is_not_live() {
+    let mut views = Views::of(&[live("snapshot", &[(9, 1)])]);
+    views.show(Depth::ALL[FIVE]);
+    let seconds =
+        |views: &mut Views, count: u64| -> Vec<Change> { (0..count).flat_map(|_| views.second_passed()).collect() };
+    let patience_s = SILENT_MS / 1_000;
+    assert!(seconds(&mut views, patience_s - 1).is_empty());
+    assert!(views.apply(&live("delta", &[])).0.is_empty(), "an empty delta vouches for it");
+    assert!(seconds(&mut views, patience_s - 1).is_empty());
+    let suspect = seconds(&mut views, 5);
+    assert_eq!(kinds(&suspect), [(Kind::State, 0)], "said once");
+    assert_eq!((&suspect[0].update.state, suspect[0].update.reason.as_deref()), (&State::Suspect, Some("silent")));
+    assert_eq!(kinds(&views.apply(&live("delta", &[])).0), [(Kind::Snapshot, 1)]);
+    views.suspend(Doubt::Gap);
+    assert!(seconds(&mut views, 2 * patience_s).is_empty(), "it is not live anyway");
+}
+
+#[test]
+fn a_book_found_in_an_old_history_is_not_live_until_somebody_vouches_for_it() {
+    let mut views = Views::of(&[live("snapshot", &[(9, 1)])]);
+    views.note_age(2, SILENT_MS + 1);
+    assert_eq!(views.show(Depth::ALL[FIVE]).0.kind, Kind::Snapshot);
+    let mut views = Views::of(&[live("snapshot", &[(9, 1)])]);
+    views.note_age(2, SILENT_MS + 2);
+    assert_eq!(views.show(Depth::ALL[FIVE]).0.reason.as_deref(), Some("silent"));
+    assert_eq!(kinds(&views.apply(&live("delta", &[(8, 1)])).0), [(Kind::Snapshot, 2)]);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Message(&'static str, &'static str, Vec<(u8, u8)>, Vec<(u8, u8)>),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tickwire_protocol::book::{Book, BookUpdate, Depth, Top};
 
 use crate::{
+    load::count,
     pressure::slow_client,
     support::{Client, Node, channel},
 };
@@ -203,4 +204,30 @@ async fn other_depths_and_mixtures_are_refused() {
     let left = client.ask(json!({"type": "unsubscribe", "channels": [CHANNEL]})).await;
     assert_eq!(left["type"], "unsubscribed");
     client.subscribe(with_depth(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_is_computed_once_a_shard_however_many_have_it() {
+    const CLIENTS: u32 = 250;
+    const CHANGES: u32 = 20;
+    let node = Node::start();
+    publish(&node, "snapshot", &[(9, 1)], &[(10, 1)]).await;
+    let mut clients = Vec::new();
+    for number in 0..CLIENTS {
+        let mut client = node.client(&number.to_string()).await;
+        let view = View::open(&mut client, 10).await;
+        clients.push((client, view));
+    }
+    let before = count(&node, "view_updates").await;
+    for change in 0..CHANGES {
+        publish(&node, "delta", &[(9, 2 + change)], &[]).await;
+    }
+    for (client, view) in &mut clients {
+        while view.bids() != [format!("9.10x{}", 1 + CHANGES)] {
+            view.next(client).await;
+        }
+    }
+    // Two shards, of which each computes a change once at most.
+    let made = count(&node, "view_updates").await - before;
+    assert!((u64::from(CHANGES)..=2 * u64::from(CHANGES)).contains(&made), "{made} for {CLIENTS} clients");
 }
