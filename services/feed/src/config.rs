@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tickwire_protocol::{ChannelName, Origin, namespace::Policy};
 use tickwire_telemetry::TelemetryConfig;
 
-use crate::model::Exchange;
+use crate::{model::Exchange, venue::Backoff};
 
 /// Everything [`crate::run`] needs besides its listener and backplane.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -42,6 +42,22 @@ pub struct FeedConfig {
     pub book_depth: usize,
     /// Addresses other than the venues' own, by venue.
     pub venues: BTreeMap<String, VenueConfig>,
+    /// Where market data comes from: `exchanges`, or `recordings` that the process replays to itself, marked as such in every
+    /// message; then `venues` means nothing.
+    pub source: Source,
+    /// How long requests in progress may take after SIGTERM, milliseconds.
+    pub drain_ms: u64,
+}
+
+/// Where market data comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The venues themselves.
+    #[default]
+    Exchanges,
+    /// Recordings inside the program.
+    Recordings,
 }
 
 impl Default for FeedConfig {
@@ -56,18 +72,56 @@ impl Default for FeedConfig {
             channels_max: 2_000,
             book_depth: 100,
             venues: BTreeMap::new(),
+            source: Source::default(),
+            drain_ms: 5_000,
         }
     }
 }
 
 /// Where a venue is reached, if not at its own addresses: a regional host, or a simulator.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VenueConfig {
     /// Scheme and host of its WebSocket, such as `ws://127.0.0.1:9001`; paths stay.
     pub origin: Option<String>,
     /// Scheme and host of its HTTP interface. With one set, names of instruments are derived, not fetched.
     pub http: Option<String>,
+    /// How soon it is connected to again; what is not set is this venue's own.
+    pub backoff: BackoffConfig,
+}
+
+/// Delays before a venue is connected to again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackoffConfig {
+    /// The first one, milliseconds.
+    pub initial_ms: Option<u64>,
+    /// By what it grows each time, 1 to 10.
+    pub multiplier: Option<f64>,
+    /// The longest, milliseconds.
+    pub max_ms: Option<u64>,
+    /// The share of it that is drawn, 0 to 1.
+    pub jitter: Option<f64>,
+    /// After a refusal for rate (429, 403, close 1008), milliseconds; nothing is asked of the venue meanwhile.
+    pub limited_ms: Option<u64>,
+}
+
+impl BackoffConfig {
+    /// Laid over the venue's own.
+    pub(crate) fn over(&self, own: Backoff) -> Backoff {
+        Backoff {
+            initial_ms: self.initial_ms.unwrap_or(own.initial_ms),
+            multiplier: self.multiplier.unwrap_or(own.multiplier),
+            max_ms: self.max_ms.unwrap_or(own.max_ms),
+            jitter: self.jitter.unwrap_or(own.jitter),
+            limited_ms: self.limited_ms.unwrap_or(own.limited_ms),
+        }
+    }
+
+    fn is_usable(&self) -> bool {
+        self.multiplier.is_none_or(|multiplier| (1.0..=10.0).contains(&multiplier))
+            && self.jitter.is_none_or(|jitter| (0.0..=1.0).contains(&jitter))
+    }
 }
 
 impl VenueConfig {
@@ -105,6 +159,9 @@ impl FeedConfig {
             }
         }
         for venue in self.venues.values() {
+            if !venue.backoff.is_usable() {
+                return invalid("venues", "backoff: multiplier is from 1 to 10, jitter from 0 to 1".to_owned());
+            }
             for (origin, schemes) in [(&venue.origin, ["ws://", "wss://"]), (&venue.http, ["http://", "https://"])] {
                 let is_known = |origin: &String| schemes.iter().any(|scheme| origin.starts_with(scheme));
                 if !origin.as_ref().is_none_or(is_known) {
@@ -137,6 +194,11 @@ impl FeedConfig {
     pub const fn grace(&self) -> Duration {
         Duration::from_millis(self.grace_ms)
     }
+
+    /// `drain_ms` as a duration.
+    pub const fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_ms)
+    }
 }
 
 #[cfg(test)]
@@ -145,7 +207,7 @@ mod tests {
 
     #[test]
     fn only_the_host_of_an_address_is_replaced() {
-        let venue = VenueConfig { origin: Some("ws://127.0.0.1:9001/".into()), http: None };
+        let venue = VenueConfig { origin: Some("ws://127.0.0.1:9001/".into()), ..VenueConfig::default() };
         assert_eq!(venue.url("wss://stream.bybit.com/v5/public/spot"), "ws://127.0.0.1:9001/v5/public/spot");
         assert_eq!(VenueConfig::default().url("wss://ws.kraken.com/v2"), "wss://ws.kraken.com/v2");
     }
@@ -157,8 +219,19 @@ mod tests {
         assert_eq!(unknown.validate().unwrap_err().key, "exchanges");
         let pinned = FeedConfig { pinned: vec!["a b".into()], ..FeedConfig::default() };
         assert_eq!(pinned.validate().unwrap_err().key, "pinned");
-        let venue = VenueConfig { origin: Some("http://x".into()), http: None };
+        let venue = VenueConfig { origin: Some("http://x".into()), ..VenueConfig::default() };
         let venues = FeedConfig { venues: [("okx".to_owned(), venue)].into(), ..FeedConfig::default() };
         assert_eq!(venues.validate().unwrap_err().key, "venues");
+        let backoff = BackoffConfig { jitter: Some(1.5), ..BackoffConfig::default() };
+        let venue = VenueConfig { backoff, ..VenueConfig::default() };
+        let venues = FeedConfig { venues: [("okx".to_owned(), venue)].into(), ..FeedConfig::default() };
+        assert_eq!(venues.validate().unwrap_err().key, "venues");
+    }
+
+    #[test]
+    fn a_backoff_of_ones_own_goes_over_the_venues() {
+        let own = crate::venue::facts(Exchange::Okx).backoff;
+        let laid = BackoffConfig { limited_ms: Some(7), ..BackoffConfig::default() }.over(own);
+        assert_eq!(laid, Backoff { limited_ms: 7, ..own });
     }
 }

@@ -24,7 +24,7 @@ mod status;
 mod supervise;
 pub mod venue;
 
-pub use config::{Config, FeedConfig, VenueConfig};
+pub use config::{BackoffConfig, Config, FeedConfig, Source, VenueConfig};
 pub use error::Error;
 pub use service::{FeedError, run};
 pub use status::{ConnectionState, ConnectionStatus, SymbolStatus, VenueStatus};

@@ -19,7 +19,8 @@ use crate::{
     venue::{Counters, FaultClass},
 };
 
-/// All of them. Symbols are labels: their number is bounded by `feed.channels_max`.
+/// All of them. Symbols are labels: their number is bounded by `feed.channels_max`, because series of symbols that are fed no
+/// longer are given up.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     /// Connections open.
@@ -111,19 +112,70 @@ pub(crate) fn symbol(exchange: Exchange, symbol: &Symbol) -> SymbolLabels {
     SymbolLabels { exchange: exchange.name(), symbol: symbol.as_str().to_owned() }
 }
 
-fn seconds(from_ms: i64, to_ms: i64) -> f64 {
+fn anomaly(exchange: Exchange, symbol: Option<&Symbol>, kind: Anomaly) -> AnomalyLabels {
+    let symbol = symbol.map(|symbol| symbol.as_str().to_owned()).unwrap_or_default();
+    AnomalyLabels { exchange: exchange.name(), symbol, kind: kind.name() }
+}
+
+fn seconds(from_ns: i64, to_ns: i64) -> f64 {
     // Clocks differ: what was received before it was sent took no time.
-    f64::from(u32::try_from(to_ms.saturating_sub(from_ms)).unwrap_or(0)) / 1_000.0
+    let ns = u64::try_from(to_ns.saturating_sub(from_ns)).unwrap_or(0);
+    std::time::Duration::from_nanos(ns).as_secs_f64()
 }
 
 impl Metrics {
+    /// Everything of a venue that counts shows itself from the start, at zero: a rate over a series that begins with its first event
+    /// does not see that event.
+    pub(crate) fn begin(&self, exchange: Exchange) {
+        let labels = venue(exchange);
+        let gauges = [&self.connections, &self.leading];
+        for family in gauges {
+            drop(family.get_or_create(&labels));
+        }
+        let counters = [
+            &self.reconnects,
+            &self.handovers,
+            &self.frames,
+            &self.bytes,
+            &self.parse_errors,
+            &self.unknown_fields,
+            &self.unknown_messages,
+            &self.dropped,
+        ];
+        for family in counters {
+            drop(family.get_or_create(&labels));
+        }
+        for class in FaultClass::ALL {
+            drop(self.faults.get_or_create(&FaultLabels { exchange: exchange.name(), class: class.name() }));
+        }
+    }
+
+    /// The same of a symbol with a book.
+    pub(crate) fn begin_book(&self, exchange: Exchange, of: &Symbol) {
+        drop(self.resyncs.get_or_create(&symbol(exchange, of)));
+        for kind in [Anomaly::Gap, Anomaly::Checksum, Anomaly::Crossed, Anomaly::Audit] {
+            drop(self.anomalies.get_or_create(&anomaly(exchange, Some(of), kind)));
+        }
+    }
+
+    /// Nobody wants the symbol any more: what was labelled with it is given up, so that there are never more than are fed.
+    pub(crate) fn forget(&self, exchange: Exchange, of: &Symbol) {
+        let labels = symbol(exchange, of);
+        self.resyncs.remove(&labels);
+        self.states.remove(&labels);
+        self.ages.remove(&labels);
+        self.published.remove(&labels);
+        for kind in Anomaly::ALL {
+            self.anomalies.remove(&anomaly(exchange, Some(of), kind));
+        }
+    }
+
     pub(crate) fn fault(&self, exchange: Exchange, class: FaultClass) {
         self.faults.get_or_create(&FaultLabels { exchange: exchange.name(), class: class.name() }).inc();
     }
 
     pub(crate) fn anomaly(&self, exchange: Exchange, symbol: Option<&Symbol>, kind: Anomaly) {
-        let symbol = symbol.map(|symbol| symbol.as_str().to_owned()).unwrap_or_default();
-        self.anomalies.get_or_create(&AnomalyLabels { exchange: exchange.name(), symbol, kind: kind.name() }).inc();
+        self.anomalies.get_or_create(&anomaly(exchange, symbol, kind)).inc();
     }
 
     pub(crate) fn state(&self, exchange: Exchange, of: &Symbol, state: BookState) {
@@ -154,14 +206,14 @@ impl Metrics {
         exchange: Exchange,
         of: &Symbol,
         venue_ms: Option<i64>,
-        received_ms: i64,
-        published_ms: i64,
+        received_ns: i64,
+        published_ns: i64,
     ) {
         self.published.get_or_create(&symbol(exchange, of)).inc();
         if let Some(venue_ms) = venue_ms {
-            self.venue_seconds.observe(seconds(venue_ms, received_ms));
+            self.venue_seconds.observe(seconds(venue_ms.saturating_mul(1_000_000), received_ns));
         }
-        self.receive_seconds.observe(seconds(received_ms, published_ms));
+        self.receive_seconds.observe(seconds(received_ns, published_ns));
     }
 
     /// Registers each under `tickwire_feed_…`.

@@ -33,8 +33,6 @@ use crate::{
 
 /// How often the store is asked which channels have subscribers.
 const DEMAND_PERIOD: Duration = Duration::from_millis(500);
-/// Requests that a probe or a dashboard may have under way; one more waits.
-const DRAIN: Duration = Duration::from_secs(5);
 
 /// Why a feed cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +88,7 @@ pub async fn run(
     let shared = Shared { clock: Clock::new(), budgets: Arc::new(Budgets::new()), http };
     feed(&config, backplane, shared, board, metrics, &shutdown).await;
     app.readiness.set("draining", true);
-    match tokio::time::timeout(DRAIN, serving).await {
+    match tokio::time::timeout(config.feed.drain(), serving).await {
         Ok(Ok(result)) => result.map_err(FeedError::Listen),
         Ok(Err(_)) | Err(_) => Ok(()),
     }
@@ -121,6 +119,7 @@ async fn feed(
             Arc::clone(&backplane),
             Arc::clone(&namespaces),
             wanted.clone(),
+            shared.clock.clone(),
             Arc::clone(&metrics),
         );
         feeding.spawn(publisher.run(queue, shutdown.clone()));

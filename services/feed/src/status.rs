@@ -124,11 +124,14 @@ impl Board {
         self.lock().entry(exchange).or_default().symbols.insert(symbol.as_str().to_owned(), status);
     }
 
-    /// Only symbols for which `keep` holds stay.
-    pub(crate) fn retain(&self, exchange: Exchange, keep: impl Fn(&str) -> bool) {
+    /// Only symbols for which `keep` holds stay; the others are handed over.
+    pub(crate) fn retain(&self, exchange: Exchange, keep: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut gone = Vec::new();
         if let Some(venue) = self.lock().get_mut(&exchange) {
+            gone = venue.symbols.keys().filter(|symbol| !keep(symbol)).cloned().collect();
             venue.symbols.retain(|symbol, _| keep(symbol));
         }
+        gone
     }
 
     pub(crate) fn snapshot(&self) -> BTreeMap<Exchange, VenueStatus> {

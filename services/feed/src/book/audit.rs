@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 
 use crate::model::{Level, Top};
 
+/// How long quotes may run ahead of the book: deltas come every 100 ms or every second, so one that does not come is not sent. A
+/// venue's stream of deltas has been seen to fall silent on a live socket, and its numbers cannot show that.
+const AHEAD_MS: u64 = 5_000;
 /// Quotes kept; a delta covers 100 ms, in which a busy symbol has been seen to send 60.
 const QUOTES_MAX: usize = 256;
 
@@ -37,19 +40,29 @@ impl Quote {
 #[derive(Debug, Default)]
 pub struct Audit {
     quotes: VecDeque<Quote>,
+    /// Since when quotes have been ahead of the book without a delta.
+    ahead_since_ms: Option<u64>,
 }
 
 impl Audit {
-    /// A quote ahead of the book: kept for the delta that ends at its id.
-    pub(crate) fn keep(&mut self, quote: Quote) {
+    /// A quote ahead of the book: kept for the delta that ends at its id. Whether that is overdue.
+    pub(crate) fn keep(&mut self, quote: Quote, now_ms: u64) -> bool {
+        let since_ms = *self.ahead_since_ms.get_or_insert(now_ms);
         if self.quotes.len() == QUOTES_MAX {
             self.quotes.pop_front();
         }
         self.quotes.push_back(quote);
+        now_ms.saturating_sub(since_ms) >= AHEAD_MS
+    }
+
+    /// The book was replaced: what is overdue is counted anew.
+    pub(crate) fn restart(&mut self) {
+        self.ahead_since_ms = None;
     }
 
     /// The quote taken at `seq`, if one was; all up to it are forgotten.
     pub(crate) fn take(&mut self, seq: u64) -> Option<Quote> {
+        self.ahead_since_ms = None;
         while let Some(quote) = self.quotes.front() {
             if quote.seq > seq {
                 return None;
@@ -77,7 +90,7 @@ mod tests {
     fn a_quote_meets_the_delta_of_its_id_only() {
         let mut audit = Audit::default();
         for seq in [3, 5, 9] {
-            audit.keep(quote(seq));
+            audit.keep(quote(seq), 0);
         }
         assert!(audit.take(4).is_none());
         assert_eq!(audit.take(5).map(|quote| quote.seq), Some(5));
@@ -88,8 +101,19 @@ mod tests {
     #[test]
     fn quotes_are_bounded() {
         let mut audit = Audit::default();
-        (0..10 * QUOTES_MAX as u64).for_each(|seq| audit.keep(quote(seq)));
+        (0..10 * QUOTES_MAX as u64).for_each(|seq| assert!(!audit.keep(quote(seq), 0)));
         assert_eq!(audit.quotes.len(), QUOTES_MAX);
+    }
+
+    #[test]
+    fn a_delta_that_does_not_come_is_missed() {
+        let mut audit = Audit::default();
+        assert!(!audit.keep(quote(1), 1_000));
+        assert!(!audit.keep(quote(2), 5_999));
+        assert!(audit.keep(quote(3), 6_000));
+        audit.take(2);
+        assert!(!audit.keep(quote(4), 7_000), "a delta came");
+        assert!(audit.keep(quote(5), 12_000));
     }
 
     #[test]

@@ -75,6 +75,18 @@ pub enum Anomaly {
 }
 
 impl Anomaly {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Gap,
+        Self::Checksum,
+        Self::Crossed,
+        Self::Audit,
+        Self::Duplicate,
+        Self::OutOfOrder,
+        Self::Overflow,
+        Self::Silence,
+    ];
+
     /// The name in summaries and metrics.
     pub fn name(self) -> &'static str {
         match self {
@@ -153,6 +165,7 @@ impl Book {
     /// Replaces everything: nothing of the old book stays.
     pub(crate) fn replace(&mut self, bids: &[Level], asks: &[Level], seq: Option<u64>) -> Result<(), Anomaly> {
         self.levels.replace(bids, asks)?;
+        self.audit.restart();
         self.finish(seq)?;
         self.counts.snapshots += 1;
         Ok(())

@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let file = File::options().create(true).append(true).open(&arguments.out);
     let file = file.with_context(|| format!("cannot write {}", arguments.out.display()))?;
-    let venue = VenueConfig { origin: arguments.origin, http: arguments.http };
+    let venue = VenueConfig { origin: arguments.origin, http: arguments.http, ..VenueConfig::default() };
     let options = RecordOptions { exchange: arguments.exchange, topics, venue };
     let runtime = tokio::runtime::Runtime::new().context("no runtime")?;
     runtime.block_on(async {

@@ -8,13 +8,14 @@ use tickwire_backplane::{
     Backplane,
     redis::{RedisBackplane, RedisConfig},
 };
-use tickwire_feed::{Config, FeedConfig};
+use tickwire_feed::{Config, FeedConfig, Source, simulate::Demo};
 use tickwire_protocol::namespace::Policy;
-use tickwire_telemetry::{TelemetryConfig, config, fail, fail_init, shutdown};
+use tickwire_telemetry::{TelemetryConfig, config, fail, fail_init, probe, shutdown};
 use tokio::net::TcpListener;
 
 /// Options that go before the configuration.
 #[derive(Debug, clap::Args)]
+#[group(id = "serve")]
 pub(crate) struct Arguments {
     /// Where probes, metrics and `/v1/feeds` are served [default: 127.0.0.1:8002].
     #[arg(long)]
@@ -25,6 +26,9 @@ pub(crate) struct Arguments {
     /// This instance's name.
     #[arg(long)]
     node: Option<String>,
+    /// Instead of serving, ask the feed that listens here whether it is ready; the exit status tells.
+    #[arg(long)]
+    probe: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -45,6 +49,9 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Err(error) => return fail(&error),
     };
     feed.listen = arguments.listen.unwrap_or(feed.listen);
+    if arguments.probe {
+        return probe(feed.listen);
+    }
     feed.node = arguments.node.unwrap_or(feed.node);
     backplane.url = arguments.redis.unwrap_or(backplane.url);
     if let Err(error) = feed.validate() {
@@ -64,9 +71,19 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-fn serve(config: Config, redis: RedisConfig) -> anyhow::Result<()> {
+fn serve(mut config: Config, redis: RedisConfig) -> anyhow::Result<()> {
     tokio::runtime::Runtime::new().context("no runtime")?.block_on(async {
         let shutdown = shutdown::on_signals();
+        // Runs while it is held.
+        let _demo = match config.feed.source {
+            Source::Exchanges => None,
+            Source::Recordings => {
+                let demo = Demo::start().await.context("no simulated exchanges")?;
+                tracing::warn!("recordings are replayed: this is not the market");
+                config.feed.venues.clone_from(&demo.venues);
+                Some(demo)
+            }
+        };
         let place = redis.display_url();
         let backplane = RedisBackplane::connect(redis).await.with_context(|| format!("no backplane at {place}"))?;
         let listen = config.feed.listen;

@@ -42,7 +42,14 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     runtime.block_on(async {
         let simulator = Simulator::new(SimulatorOptions { exchange, name, speed, is_looped, faults }, &bytes)?;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        say(listener.local_addr().context("no address")?);
         simulator.serve(listener, shutdown::on_signals()).await;
         Ok(())
     })
+}
+
+/// Where it is: a port of 0 is any that is free.
+#[allow(clippy::print_stdout, reason = "the command's own output")]
+fn say(address: SocketAddr) {
+    println!("listening on {address}");
 }

@@ -142,7 +142,7 @@ impl Election {
         let answers = self.backplane.take_leases(&leases, &self.holder, TERM).await;
         for ((symbol, names), answer) in batch.iter().zip(answers) {
             match answer {
-                Ok(Taken::Held(fence)) => match self.inherit(names, fence).await {
+                Ok(Taken::Held(fence)) => match self.inherit(symbol, names, fence).await {
                     Ok(inherited) => {
                         held.0.insert(symbol.clone(), (names.clone(), fence));
                         let lead = Lead { fence, until };
@@ -159,9 +159,14 @@ impl Election {
     }
 
     /// Fences off whoever published before, and reads what they published last.
-    async fn inherit(&self, names: &Names, fence: Fence) -> Result<Inheritance, BackplaneError> {
+    async fn inherit(&self, symbol: &Symbol, names: &Names, fence: Fence) -> Result<Inheritance, BackplaneError> {
         for (channel, policy) in [&names.trades, &names.book, &names.ticker] {
             self.backplane.fence(channel, policy, fence).await?;
+        }
+        // Those that are wanted now: one wanted later is fenced by its first publish.
+        let intervals = self.wanted.borrow().get(symbol).map(|wants| wants.candles.clone()).unwrap_or_default();
+        for (channel, policy) in intervals.into_iter().filter_map(|interval| names.candles(interval)) {
+            self.backplane.fence(&channel, &policy, fence).await?;
         }
         let (channel, policy) = &names.trades;
         let mut inherited = Inheritance { trades: HashSet::new(), trade_ms: None };

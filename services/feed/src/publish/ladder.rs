@@ -2,10 +2,9 @@
 
 use std::cmp::Ordering;
 
-use crate::{book::Levels, model::Level, publish::message::BookMessage};
+use tickwire_protocol::book::DELTAS_MAX;
 
-/// Deltas after which the whole is repeated, so that the channel's history always holds a snapshot with its deltas.
-const DELTAS_MAX: u32 = 100;
+use crate::{book::Levels, model::Level, publish::message::BookMessage};
 
 /// The best levels of a book, best first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +45,17 @@ impl Told {
         }
         self.deltas += 1;
         Some(BookMessage::Delta { bids, asks })
+    }
+
+    /// Nothing changed, and the book is vouched for: an empty delta, or the whole where that is due.
+    pub(crate) fn beat(&mut self) -> Option<BookMessage> {
+        let Ladder { bids, asks } = self.ladder.as_ref()?;
+        if self.deltas >= DELTAS_MAX {
+            self.deltas = 0;
+            return Some(BookMessage::Snapshot { bids: bids.clone(), asks: asks.clone() });
+        }
+        self.deltas += 1;
+        Some(BookMessage::Delta { bids: Vec::new(), asks: Vec::new() })
     }
 
     /// What comes next is a snapshot: the book was not live, a message was lost, or another published before.

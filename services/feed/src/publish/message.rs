@@ -31,8 +31,8 @@ use crate::{
 pub struct Provenance {
     /// The venue's clock, milliseconds.
     pub venue_ms: Option<i64>,
-    /// This service's clock, milliseconds.
-    pub received_ms: i64,
+    /// This service's clock, nanoseconds.
+    pub received_ns: i64,
     /// It comes from a recording.
     pub is_replayed: bool,
 }
@@ -228,7 +228,7 @@ impl Payload<'_> {
             symbol: symbol.as_str(),
             body,
             venue_time: provenance.venue_ms,
-            received_at: provenance.received_ms,
+            received_at: provenance.received_ns.div_euclid(1_000_000),
             published_at: published_ms,
             replayed: provenance.is_replayed,
         })

@@ -10,7 +10,7 @@ mod alerts;
 mod election;
 pub mod ladder;
 pub mod message;
-mod outlet;
+pub(crate) mod outlet;
 mod publisher;
 mod wanted;
 

@@ -1,9 +1,12 @@
 //! What one symbol's subscribers are told: by the leading instance at once, by the others kept for the moment they lead. No I/O.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    time::Duration,
+};
 
 use tickwire_backplane::{Fence, Publish};
-use tickwire_protocol::{ChannelName, Priority, namespace::Policy};
+use tickwire_protocol::{ChannelName, Priority, book::HEARTBEAT_MS, namespace::Policy};
 use tokio::time::Instant;
 
 use super::{
@@ -17,6 +20,8 @@ use crate::{
     model::{Candle, Exchange, Interval, Symbol, Ticker, Trade},
 };
 
+/// How long subscribers of a live book hear nothing at most.
+const HEARTBEAT: Duration = Duration::from_millis(HEARTBEAT_MS);
 /// Trades kept by one that does not lead: what a leader who died may have left unpublished.
 const RECENT_TRADES: usize = 256;
 /// Ids remembered, so that a venue that repeats itself is not repeated.
@@ -54,6 +59,10 @@ pub(crate) struct Outlet {
     state: BookState,
     book: Option<(Ladder, Option<u64>, Provenance)>,
     told: Told,
+    /// When subscribers last heard of the book.
+    told_at: Option<Instant>,
+    /// The epoch of the book's channel, by the answer to the last publish.
+    epoch: Option<u64>,
 }
 
 /// What to publish, and whose it is: a book's message that fails must be followed by a snapshot.
@@ -62,7 +71,7 @@ pub(crate) struct Outgoing {
     pub(crate) publish: Publish,
     pub(crate) symbol: Symbol,
     pub(crate) is_book: bool,
-    pub(crate) received_ms: i64,
+    pub(crate) received_ns: i64,
     pub(crate) venue_ms: Option<i64>,
 }
 
@@ -82,6 +91,8 @@ impl Outlet {
             state: BookState::Idle,
             book: None,
             told: Told::default(),
+            told_at: None,
+            epoch: None,
         }
     }
 
@@ -211,6 +222,15 @@ impl Outlet {
         self.told.forget();
     }
 
+    /// A book's message was published in this epoch. In a new one the store has lost what was before: the book is told as a whole at
+    /// once, so that nobody waits for a snapshot.
+    pub(crate) fn book_published(&mut self, epoch: u64, out: &mut Vec<Outgoing>) {
+        if self.epoch.replace(epoch).is_some_and(|before| before != epoch) && self.state == BookState::Live {
+            self.told.forget();
+            self.tell_book(out);
+        }
+    }
+
     /// Nobody wants the book any more, or this process ends: what is in the history must not be taken for live.
     pub(crate) fn retire(&mut self, reason: &'static str, out: &mut Vec<Outgoing>) {
         if self.state == BookState::Live && self.leads() {
@@ -252,7 +272,26 @@ impl Outlet {
         let Some(message) = self.told.next(ladder) else { return };
         let payload = Payload::Book { message: &message, state: BookState::Live, sequence };
         let target = self.names.book.clone();
+        self.told_at = Some(Instant::now());
         self.tell(target, &payload, provenance, Priority::Medium, None, out);
+    }
+
+    /// Vouches for a live book of which nothing was to be said for a while: else nobody could tell it from one whose feeds all died.
+    pub(crate) fn beat(&mut self, out: &mut Vec<Outgoing>) {
+        let is_due = self.told_at.is_none_or(|at| at.elapsed() >= HEARTBEAT);
+        if self.state != BookState::Live || !self.leads() || !is_due {
+            return;
+        }
+        let Some(message) = self.told.beat() else { return self.tell_book(out) };
+        let Some((_, sequence, provenance)) = &self.book else { return };
+        let payload = Payload::Book { message: &message, state: BookState::Live, sequence: *sequence };
+        let (target, provenance, before) = (self.names.book.clone(), *provenance, out.len());
+        self.told_at = Some(Instant::now());
+        self.tell(target, &payload, provenance, Priority::Medium, None, out);
+        for beat in &mut out[before..] {
+            // Nothing was received: no latency is to be learned from it.
+            (beat.received_ns, beat.venue_ms) = (now().received_ns, None);
+        }
     }
 
     /// Ahead of everything that waits on the same connections: a wrong book is worse than a missing one.
@@ -292,13 +331,88 @@ impl Outlet {
             publish,
             symbol: self.symbol.clone(),
             is_book: matches!(payload, Payload::Book { .. }),
-            received_ms: provenance.received_ms,
+            received_ns: provenance.received_ns,
             venue_ms: provenance.venue_ms,
         });
     }
 }
 
 fn now() -> Provenance {
-    let now_ms = i64::try_from(tickwire_protocol::time::now_ms()).unwrap_or(i64::MAX);
-    Provenance { venue_ms: None, received_ms: now_ms, is_replayed: false }
+    let now_ms = i64::try_from(tickwire_protocol::time::now_ms()).unwrap_or(0);
+    Provenance { venue_ms: None, received_ns: now_ms.saturating_mul(1_000_000), is_replayed: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use rust_decimal::Decimal;
+    use tickwire_protocol::namespace::Namespaces;
+
+    use super::*;
+    use crate::model::Level;
+
+    fn leading() -> Outlet {
+        let symbol = Symbol::new("BTC/USDT");
+        let names = Names::of(&Namespaces::default(), Exchange::Okx, &symbol).unwrap();
+        let mut outlet = Outlet::new(Exchange::Okx, symbol, names);
+        outlet.wants.book = true;
+        let lead = Lead { fence: Fence(1), until: Instant::now() + Duration::from_secs(60) };
+        outlet.elected(lead, &Inheritance::default(), &mut Vec::new());
+        outlet
+    }
+
+    fn book(outlet: &mut Outlet, qty: u32) -> Vec<String> {
+        let level = |price: i64| Level { price: Decimal::from(price), qty: Decimal::from(qty) };
+        let ladder = Box::new(Ladder { bids: vec![level(1)], asks: vec![level(2)] });
+        let what = What::Book { ladder, sequence: None };
+        let mut out = Vec::new();
+        outlet.take(Update { symbol: Symbol::new("BTC/USDT"), what, provenance: now() }, &mut out);
+        texts(&out)
+    }
+
+    fn texts(out: &[Outgoing]) -> Vec<String> {
+        out.iter().map(|outgoing| outgoing.publish.data.as_str().to_owned()).collect()
+    }
+
+    fn is_snapshot(texts: &[String]) -> bool {
+        texts.len() == 1 && texts[0].contains(r#""kind":"snapshot""#)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_new_epoch_the_whole_book_is_told_at_once() {
+        let mut outlet = leading();
+        assert!(is_snapshot(&book(&mut outlet, 1)));
+        let mut out = Vec::new();
+        outlet.book_published(7, &mut out);
+        assert!(!is_snapshot(&book(&mut outlet, 2)));
+        outlet.book_published(7, &mut out);
+        assert!(out.is_empty(), "the same epoch");
+        outlet.book_published(8, &mut out);
+        assert!(is_snapshot(&texts(&out)));
+        outlet.book_published(8, &mut out);
+        assert_eq!(out.len(), 1, "once");
+        assert!(!is_snapshot(&book(&mut outlet, 3)), "and changes follow it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_live_book_that_does_not_change_is_vouched_for() {
+        let mut outlet = leading();
+        book(&mut outlet, 1);
+        let mut beats = Vec::new();
+        for _ in 0..1_050 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            outlet.prolonged(Instant::now() + Duration::from_secs(2));
+            let mut out = Vec::new();
+            outlet.beat(&mut out);
+            beats.extend(texts(&out));
+        }
+        assert_eq!(beats.len(), 210);
+        let whole: Vec<usize> = (0..beats.len()).filter(|at| beats[*at].contains("snapshot")).collect();
+        assert_eq!(whole, [100, 201], "the history always holds the whole");
+        assert!(beats[0].contains(r#""state":"live","bids":[],"asks":[]"#), "{}", beats[0]);
+        outlet.lost();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let mut out = Vec::new();
+        outlet.beat(&mut out);
+        assert!(out.is_empty(), "another vouches for it");
+    }
 }

@@ -3,10 +3,10 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tickwire_backplane::{Backplane, BackplaneError, Publish, Published};
-use tickwire_protocol::{namespace::Namespaces, time::now_ms};
+use tickwire_protocol::namespace::Namespaces;
 use tokio::{
     sync::{mpsc, watch},
-    time::Instant,
+    time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -19,8 +19,11 @@ use crate::{
     book::BookState,
     metrics::Metrics,
     model::{Exchange, Symbol},
+    supervise::Clock,
 };
 
+/// How often books are looked at that may need to be vouched for.
+const BEATS: Duration = Duration::from_secs(1);
 /// Inputs taken at once.
 const BATCH: usize = 256;
 /// Inputs that may wait. Above it connections drop theirs, and count them.
@@ -55,6 +58,7 @@ pub(crate) struct Publisher {
     pub(crate) backplane: Arc<dyn Backplane>,
     pub(crate) namespaces: Arc<Namespaces>,
     pub(crate) wanted: watch::Receiver<Arc<VenueWants>>,
+    clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
     outlets: HashMap<Symbol, Outlet>,
     alerts: Alerts,
@@ -67,15 +71,18 @@ impl Publisher {
         backplane: Arc<dyn Backplane>,
         namespaces: Arc<Namespaces>,
         wanted: watch::Receiver<Arc<VenueWants>>,
+        clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
         let alerts = Alerts::new(exchange, node, Arc::clone(&namespaces));
-        Self { exchange, backplane, namespaces, wanted, metrics, outlets: HashMap::new(), alerts }
+        Self { exchange, backplane, namespaces, wanted, clock, metrics, outlets: HashMap::new(), alerts }
     }
 
     /// Until `shutdown`; then books are said to be no longer live.
     pub(crate) async fn run(mut self, mut inputs: mpsc::Receiver<Input>, shutdown: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut beats = interval(BEATS);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let mut out = Vec::new();
             tokio::select! {
@@ -84,6 +91,7 @@ impl Publisher {
                     Ok(()) => self.on_wanted(&mut out),
                     Err(_) => break,
                 },
+                _ = beats.tick() => self.outlets.values_mut().for_each(|outlet| outlet.beat(&mut out)),
                 count = inputs.recv_many(&mut batch, BATCH) => {
                     if count == 0 {
                         break;
@@ -176,35 +184,51 @@ impl Publisher {
         out.extend(alert.map(|publish| plain(publish, symbol)));
     }
 
-    async fn publish(&mut self, out: Vec<Outgoing>) {
-        if out.is_empty() {
-            return;
-        }
-        let (publishes, notes): (Vec<Publish>, Vec<Note>) = out.into_iter().map(Note::split).unzip();
-        let began = Instant::now();
-        let answers = self.backplane.publish_batch(publishes).await;
-        self.metrics.publish_seconds.observe(began.elapsed().as_secs_f64());
-        let published_ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
-        for (note, answer) in notes.into_iter().zip(answers) {
-            self.settle(&note, answer, published_ms);
+    /// Publishes, and what the answers make necessary: a book in a new epoch is told as a whole, once.
+    async fn publish(&mut self, mut out: Vec<Outgoing>) {
+        for _ in 0..2 {
+            if out.is_empty() {
+                return;
+            }
+            let (publishes, notes): (Vec<Publish>, Vec<Note>) = out.into_iter().map(Note::split).unzip();
+            let began = Instant::now();
+            let answers = self.backplane.publish_batch(publishes).await;
+            self.metrics.publish_seconds.observe(began.elapsed().as_secs_f64());
+            let published_ns = self.clock.now().wall_ns;
+            out = Vec::new();
+            for (note, answer) in notes.into_iter().zip(answers) {
+                self.settle(&note, answer, published_ns, &mut out);
+            }
         }
     }
 
-    fn settle(&mut self, note: &Note, answer: Result<Published, BackplaneError>, published_ms: i64) {
+    fn settle(
+        &mut self,
+        note: &Note,
+        answer: Result<Published, BackplaneError>,
+        published_ns: i64,
+        again: &mut Vec<Outgoing>,
+    ) {
+        let Some(outlet) = self.outlets.get_mut(&note.symbol) else {
+            // Alerts, and the last word on a symbol that nobody wants any more, are no market data.
+            self.metrics.publish_failures.inc_by(u64::from(answer.is_err()));
+            return;
+        };
         match answer {
-            Ok(_) => self.metrics.published(self.exchange, &note.symbol, note.venue_ms, note.received_ms, published_ms),
+            Ok(published) => {
+                self.metrics.published(self.exchange, &note.symbol, note.venue_ms, note.received_ns, published_ns);
+                if let Some(position) = published.position.filter(|_| note.is_book) {
+                    outlet.book_published(position.epoch, again);
+                }
+            }
             Err(BackplaneError::Fenced { .. }) => {
                 self.metrics.fenced.inc();
-                if let Some(outlet) = self.outlets.get_mut(&note.symbol) {
-                    outlet.lost();
-                }
+                outlet.lost();
             }
             Err(error) => {
                 self.metrics.publish_failures.inc();
                 tracing::debug!(%error, exchange = %self.exchange, symbol = %note.symbol, "not published");
-                if note.is_book
-                    && let Some(outlet) = self.outlets.get_mut(&note.symbol)
-                {
+                if note.is_book {
                     outlet.book_failed();
                 }
             }
@@ -216,19 +240,19 @@ impl Publisher {
 struct Note {
     symbol: Symbol,
     is_book: bool,
-    received_ms: i64,
+    received_ns: i64,
     venue_ms: Option<i64>,
 }
 
 impl Note {
     fn split(outgoing: Outgoing) -> (Publish, Self) {
-        let Outgoing { publish, symbol, is_book, received_ms, venue_ms } = outgoing;
-        (publish, Self { symbol, is_book, received_ms, venue_ms })
+        let Outgoing { publish, symbol, is_book, received_ns, venue_ms } = outgoing;
+        (publish, Self { symbol, is_book, received_ns, venue_ms })
     }
 }
 
 /// A message that is no market data.
 fn plain(publish: Publish, symbol: Symbol) -> Outgoing {
-    let received_ms = i64::try_from(publish.time_ms).unwrap_or(i64::MAX);
-    Outgoing { publish, symbol, is_book: false, received_ms, venue_ms: None }
+    let received_ns = i64::try_from(publish.time_ms).unwrap_or(0).saturating_mul(1_000_000);
+    Outgoing { publish, symbol, is_book: false, received_ns, venue_ms: None }
 }

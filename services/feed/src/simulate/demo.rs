@@ -42,8 +42,8 @@ impl Demo {
             let simulator = Simulator::new(options, recording(exchange)).map_err(io::Error::other)?;
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let address = listener.local_addr()?;
-            let venue =
-                VenueConfig { origin: Some(format!("ws://{address}")), http: Some(format!("http://{address}")) };
+            let (origin, http) = (Some(format!("ws://{address}")), Some(format!("http://{address}")));
+            let venue = VenueConfig { origin, http, ..VenueConfig::default() };
             venues.insert(exchange.to_string(), venue);
             running.spawn(async move { simulator.serve(listener, CancellationToken::new()).await });
         }

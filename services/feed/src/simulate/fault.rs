@@ -35,6 +35,8 @@ pub enum FaultKind {
     NoSnapshot,
     /// The upgrade is refused with this HTTP status.
     Refuse(u16),
+    /// A request for a snapshot over HTTP is refused with this status.
+    RefuseHttp(u16),
     /// Pings, the client's and the application's, are not answered.
     Mute,
     /// The frame comes byte by byte and never ends.
@@ -56,7 +58,7 @@ pub struct Fault {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no fault; there are drop, duplicate, swap, corrupt, cross, truncate, binary, half-open, close:CODE, reset, huge, \
-     maintenance, partial-ack, no-snapshot, refuse:STATUS, mute and slow-loris, each with @N (at the N-th) and xN (N times)"
+     maintenance, partial-ack, no-snapshot, refuse:STATUS, http:STATUS, mute and slow-loris, each with @N (at the N-th) and xN (N times)"
 )]
 pub struct UnknownFault(String);
 
@@ -91,6 +93,7 @@ impl FromStr for Fault {
             "partial-ack" => FaultKind::PartialAck,
             "no-snapshot" => FaultKind::NoSnapshot,
             "refuse" => FaultKind::Refuse(code()?),
+            "http" => FaultKind::RefuseHttp(code()?),
             "mute" => FaultKind::Mute,
             "slow-loris" => FaultKind::SlowLoris,
             _ => return Err(unknown()),
@@ -104,7 +107,7 @@ impl FromStr for Fault {
 impl FaultKind {
     /// Whether it befalls a book change, not a request or an upgrade.
     const fn is_per_frame(self) -> bool {
-        !matches!(self, Self::PartialAck | Self::NoSnapshot | Self::Refuse(_) | Self::Mute)
+        !matches!(self, Self::PartialAck | Self::NoSnapshot | Self::Refuse(_) | Self::RefuseHttp(_) | Self::Mute)
     }
 }
 
@@ -116,6 +119,7 @@ pub(crate) struct Plan {
     upgrades: u64,
     requests: u64,
     snapshots: u64,
+    fetches: u64,
 }
 
 impl Plan {
@@ -127,6 +131,7 @@ impl Plan {
     pub(crate) fn add(&mut self, mut fault: Fault) {
         fault.at += match fault.kind {
             FaultKind::Refuse(_) => self.upgrades,
+            FaultKind::RefuseHttp(_) => self.fetches,
             FaultKind::PartialAck => self.requests,
             FaultKind::NoSnapshot => self.snapshots,
             _ => self.frames,
@@ -150,6 +155,15 @@ impl Plan {
         self.upgrades += 1;
         match self.hit(self.upgrades, |kind| matches!(kind, FaultKind::Refuse(_))) {
             Some(FaultKind::Refuse(status)) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// The status that the next request over HTTP is refused with.
+    pub(crate) fn on_fetch(&mut self) -> Option<u16> {
+        self.fetches += 1;
+        match self.hit(self.fetches, |kind| matches!(kind, FaultKind::RefuseHttp(_))) {
+            Some(FaultKind::RefuseHttp(status)) => Some(status),
             _ => None,
         }
     }

@@ -14,6 +14,8 @@ mod serve;
 mod session;
 mod tape;
 mod text;
+#[cfg(test)]
+mod truth;
 mod wire;
 mod world;
 

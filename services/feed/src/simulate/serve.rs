@@ -159,6 +159,10 @@ async fn answer(shared: &Shared, stream: &mut TcpStream, head: &str, path: &str)
     if !shared.lock().world.has_symbol(&symbol) {
         return respond(stream, head, 400, r#"{"code":-1121,"msg":"Invalid symbol."}"#).await;
     }
+    let refusal = shared.lock().plan.on_fetch();
+    if let Some(status) = refusal {
+        return respond(stream, head, status, r#"{"code":-1003,"msg":"Too many requests."}"#).await;
+    }
     if shared.lock().plan.on_snapshot() {
         sleep(SILENCE).await;
     }

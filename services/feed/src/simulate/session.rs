@@ -189,9 +189,11 @@ impl Session {
                 let notice = self.stamped(venue.wire, venue.wire.maintenance(venue.wall_ms));
                 vec![Output::Text(stamped), notice, Output::CloseSoon]
             }
-            FaultKind::PartialAck | FaultKind::NoSnapshot | FaultKind::Refuse(_) | FaultKind::Mute => {
-                vec![Output::Text(stamped)]
-            }
+            FaultKind::PartialAck
+            | FaultKind::NoSnapshot
+            | FaultKind::Refuse(_)
+            | FaultKind::RefuseHttp(_)
+            | FaultKind::Mute => vec![Output::Text(stamped)],
         }
     }
 
@@ -227,32 +229,23 @@ fn corrupted(frame: &str) -> String {
     format!("{}{wrong}{}", &frame[..start + from], &frame[start + to..])
 }
 
-/// The first bid's price is ten times what it was.
+/// A bid above every ask, in the venue's own form, before the others.
 fn crossed(frame: &str) -> String {
-    for (bids, price) in [("\"bids\":[{", "price"), ("\"side\":\"bid\"", "price_level")] {
-        if let Some(start) = frame.find(bids) {
-            let mut is_first = true;
-            let tail = text::replace(&frame[start..], price, |price| {
-                std::mem::take(&mut is_first).then(|| format!("9{price}"))
-            });
-            let mut is_first = true;
-            let key = if price == "price" { "qty" } else { "new_quantity" };
-            let tail = text::replace(&tail, key, |_| std::mem::take(&mut is_first).then(|| "1".to_owned()));
-            return format!("{}{tail}", &frame[..start]);
-        }
-    }
-    for bids in ["\"b\":[", "\"bids\":["] {
-        if let Some(start) = frame.find(bids).map(|at| at + bids.len()) {
-            let comma = if frame[start..].starts_with(']') { "" } else { "," };
-            let level = if frame.contains("prevSeqId") || frame.contains("\"checksum\"") {
-                r#"["99999999","1","0","1"]"#
-            } else {
-                r#"["99999999","1"]"#
-            };
-            return format!("{}{level}{comma}{}", &frame[..start], &frame[start..]);
-        }
-    }
-    frame.to_owned()
+    let has = |text: &str| frame.contains(text);
+    let (place, level) = if has("\"updates\":[") {
+        let time = text::find(frame, "timestamp").unwrap_or_default();
+        let update = r#"{"side":"bid","event_time":"TIME","price_level":"99999999","new_quantity":"1"}"#;
+        ("\"updates\":[", update.replace("TIME", time))
+    } else if has("\"channel\":\"book\"") {
+        ("\"bids\":[", r#"{"price":99999999.0,"qty":1.0}"#.to_owned())
+    } else if has("\"seqId\"") {
+        ("\"bids\":[", r#"["99999999","1","0","1"]"#.to_owned())
+    } else {
+        ("\"b\":[", r#"["99999999","1"]"#.to_owned())
+    };
+    let Some(start) = frame.find(place).map(|at| at + place.len()) else { return frame.to_owned() };
+    let comma = if frame[start..].starts_with(']') { "" } else { "," };
+    format!("{}{level}{comma}{}", &frame[..start], &frame[start..])
 }
 
 fn wrong(quantity: &str) -> String {

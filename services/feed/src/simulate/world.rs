@@ -245,6 +245,13 @@ impl World {
         self.wire.render(arg, &state.book, &whole(&state.book, depth.unwrap_or(usize::MAX)), wall_ms)
     }
 
+    /// The best levels of a native symbol's book, once it is whole.
+    #[cfg(test)]
+    pub(crate) fn best(&self, symbol: &str, depth: usize) -> Option<[Vec<super::book::Level>; 2]> {
+        let book = &self.books.get(symbol).filter(|state| state.is_whole)?.book;
+        Some([book.bids(depth).cloned().collect(), book.asks(depth).cloned().collect()])
+    }
+
     /// The book of `symbol` as Binance gives it over HTTP: the recorded body while it is the newest, then the current book.
     pub(crate) fn depth(&self, symbol: &str, limit: usize) -> Option<String> {
         let state = self.books.get(symbol).filter(|state| state.is_whole)?;

@@ -26,7 +26,7 @@ pub(crate) struct Budgets {
 struct VenueBudgets {
     connects: Vec<Budget>,
     weight: Budget,
-    /// Nobody connects before, on this clock.
+    /// Nobody connects or fetches before, on this clock.
     closed_until_ms: u64,
 }
 
@@ -39,10 +39,15 @@ impl VenueBudgets {
         }
     }
 
-    fn connect(&mut self, now_ms: u64) -> Result<(), Duration> {
-        if let Some(rest) = self.closed_until_ms.checked_sub(now_ms).filter(|rest| *rest > 0) {
-            return Err(Duration::from_millis(rest));
+    fn open(&self, now_ms: u64) -> Result<(), Duration> {
+        match self.closed_until_ms.saturating_sub(now_ms) {
+            0 => Ok(()),
+            rest => Err(Duration::from_millis(rest)),
         }
+    }
+
+    fn connect(&mut self, now_ms: u64) -> Result<(), Duration> {
+        self.open(now_ms)?;
         let tried: Vec<Budget> = self.connects.clone();
         for budget in &mut self.connects {
             if let Err(wait) = budget.take(1, now_ms) {
@@ -66,7 +71,8 @@ impl Budgets {
         self.lock().entry(facts.exchange).or_insert_with(|| VenueBudgets::new(facts)).connect(now_ms)
     }
 
-    /// The venue refused for being asked too often: nobody connects to it for `pause`.
+    /// The venue refused for being asked too often: nobody asks anything of it for `pause`. It counts by address: connects and requests
+    /// over HTTP alike prolong a ban.
     pub(crate) fn close(&self, facts: &Facts, pause: Duration) {
         let until_ms = self.now_ms() + u64::try_from(pause.as_millis()).unwrap_or(u64::MAX / 2);
         let mut venues = self.lock();
@@ -79,6 +85,7 @@ impl Budgets {
         let now_ms = self.now_ms();
         let mut venues = self.lock();
         let budgets = venues.entry(facts.exchange).or_insert_with(|| VenueBudgets::new(facts));
+        budgets.open(now_ms)?;
         budgets.weight.take(weight, now_ms).map_err(|wait| Duration::from_millis(wait.unwrap_or(60_000).max(1)))
     }
 
@@ -147,6 +154,7 @@ mod tests {
         budgets.close(facts, Duration::from_secs(60));
         let wait = budgets.connect(facts).unwrap_err();
         assert_eq!(wait, Duration::from_secs(60));
+        assert_eq!(budgets.weight(facts, 1), Err(wait), "nor is anything fetched");
         tokio::time::advance(wait).await;
         assert!(budgets.connect(facts).is_ok());
     }

@@ -75,7 +75,10 @@ impl Feed {
                     }
                 }
                 Effect::State { symbol, state, cause } if role == Role::Primary => {
-                    self.metrics.state(self.exchange, &symbol, state);
+                    // What was released is told, and not counted any more.
+                    if adapter.topics().iter().any(|topic| topic.symbol == symbol) {
+                        self.metrics.state(self.exchange, &symbol, state);
+                    }
                     if state == BookState::Live {
                         books.insert(symbol);
                     } else {
@@ -98,7 +101,7 @@ impl Feed {
     fn event(&mut self, event: Event, role: Role, is_replayed: bool) -> Option<(Symbol, Provenance)> {
         let provenance = Provenance {
             venue_ms: event.ts_exchange.map(|ns| ns.div_euclid(1_000_000)),
-            received_ms: event.ts_received.div_euclid(1_000_000),
+            received_ns: event.ts_received,
             is_replayed,
         };
         self.heard.insert(event.symbol.clone(), Instant::now());
@@ -194,6 +197,7 @@ impl Feed {
                 self.metrics.age(self.exchange, symbol, age.as_secs_f64());
             }
             if let Some((state, counts)) = book {
+                self.metrics.begin_book(self.exchange, symbol);
                 self.metrics.state(self.exchange, symbol, state);
                 let before = self.resyncs.insert(symbol.clone(), counts.resyncs).unwrap_or_default();
                 let resyncs = self.metrics.resyncs.get_or_create(&metrics::symbol(self.exchange, symbol)).clone();
@@ -209,6 +213,6 @@ fn millis(duration: Duration) -> u64 {
 }
 
 fn now(is_replayed: bool) -> Provenance {
-    let now_ms = i64::try_from(tickwire_protocol::time::now_ms()).unwrap_or(i64::MAX);
-    Provenance { venue_ms: None, received_ms: now_ms, is_replayed }
+    let now_ms = i64::try_from(tickwire_protocol::time::now_ms()).unwrap_or(0);
+    Provenance { venue_ms: None, received_ns: now_ms.saturating_mul(1_000_000), is_replayed }
 }

@@ -20,7 +20,7 @@ use crate::{
     model::{Exchange, Market, Topic},
     publish::Input,
     status::{ConnectionState, ConnectionStatus},
-    venue::{Effect, Facts, Fault, FaultClass, Instruments, Setup, facts},
+    venue::{Backoff, Effect, Facts, Fault, FaultClass, Instruments, Setup, facts},
 };
 
 /// A connection that lived so long worked: the next failure begins the backoff anew.
@@ -40,6 +40,7 @@ pub(crate) struct Plan {
     pub(crate) http: Option<String>,
     pub(crate) instruments: Instruments,
     pub(crate) book_depth: usize,
+    pub(crate) backoff: Backoff,
 }
 
 pub(crate) struct Lane {
@@ -129,7 +130,7 @@ impl Lane {
     fn failed(&mut self, fault: &Fault) -> Duration {
         let remedy = fault.class.remedy();
         self.feed.metrics.fault(self.plan.exchange, fault.class);
-        let wait = self.retry.failed(&self.facts.backoff, fault.class, rand::random());
+        let wait = self.retry.failed(&self.plan.backoff, fault.class, rand::random());
         if remedy.long_wait {
             self.shared.budgets.close(self.facts, wait);
         }
@@ -143,7 +144,7 @@ impl Lane {
             return wait;
         }
         self.say(ConnectionState::Error);
-        Duration::from_millis(self.facts.backoff.max_ms).max(wait)
+        Duration::from_millis(self.plan.backoff.max_ms).max(wait)
     }
 
     async fn connect(&mut self, shutdown: &CancellationToken) -> Option<Link> {
@@ -337,7 +338,7 @@ impl Lane {
                     announced |= fault.class == FaultClass::AnnouncedClose;
                     self.feed.metrics.fault(self.plan.exchange, fault.class);
                     if fault.class == FaultClass::RateLimit {
-                        let pause = Duration::from_millis(self.facts.backoff.limited_ms);
+                        let pause = Duration::from_millis(self.plan.backoff.limited_ms);
                         self.shared.budgets.close(self.facts, pause);
                     }
                     tracing::debug!(connection = %self.plan.name, class = fault.class.name(), "{}", fault.detail);
@@ -353,7 +354,7 @@ impl Lane {
 
     fn failed_spare(&mut self, fault: &Fault) -> Duration {
         self.feed.metrics.fault(self.plan.exchange, fault.class);
-        self.retry.failed(&self.facts.backoff, fault.class, rand::random())
+        self.retry.failed(&self.plan.backoff, fault.class, rand::random())
     }
 
     /// The replacement takes over.

@@ -1,6 +1,6 @@
 //! One open connection with its adapter: frames in, effects out, frames sent at the venue's pace.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use tokio::{
     sync::mpsc,
@@ -53,6 +53,8 @@ pub(crate) struct Link {
     shared: Shared,
     fetched: (mpsc::Sender<Fetched>, mpsc::Receiver<Fetched>),
     slots: Arc<tokio::sync::Semaphore>,
+    /// Books whose fetch is under way: while a venue is closed for us, resyncs do not add up.
+    fetching: HashSet<Symbol>,
     opened: Instant,
     /// Writes down what passes.
     pub(crate) tap: Option<Tap>,
@@ -74,6 +76,7 @@ impl Link {
             shared,
             fetched: mpsc::channel(FETCHES_MAX),
             slots: Arc::new(tokio::sync::Semaphore::new(FETCHES_MAX)),
+            fetching: HashSet::new(),
             opened: Instant::now(),
             tap: None,
         }
@@ -151,6 +154,7 @@ impl Link {
                 if let (Some(tap), Ok(body)) = (&self.tap, &answer) {
                     tap.note(Direction::Http, Some(&url), body, self.shared.clock.now());
                 }
+                self.fetching.remove(&symbol);
                 let answer = match &answer {
                     Ok(body) => Answer::Body(body),
                     Err(Some(status)) => Answer::Status(*status),
@@ -181,7 +185,10 @@ impl Link {
         Ok(others)
     }
 
-    fn fetch(&self, fetch: Fetch) {
+    fn fetch(&mut self, fetch: Fetch) {
+        if !self.fetching.insert(fetch.symbol.clone()) {
+            return;
+        }
         let (shared, facts) = (self.shared.clone(), self.adapter.facts());
         let (answers, slots) = (self.fetched.0.clone(), Arc::clone(&self.slots));
         tokio::spawn(async move {

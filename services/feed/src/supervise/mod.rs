@@ -7,7 +7,7 @@
 mod backoff;
 mod budgets;
 mod clock;
-mod feed;
+pub(crate) mod feed;
 mod handover;
 mod lane;
 pub(crate) mod link;
@@ -34,7 +34,7 @@ pub(crate) use link::{Shared, get};
 use crate::{
     config::VenueConfig,
     metrics::Metrics,
-    model::{Exchange, Market, Topic},
+    model::{Exchange, Market, Symbol, Topic},
     publish::{Input, VenueWants, market},
     status::Board,
     venue::{Endpoint, Instruments, facts},
@@ -70,6 +70,7 @@ type Groups = BTreeMap<(Market, &'static str), Group>;
 impl Venue {
     /// Until `shutdown`.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        self.metrics.begin(self.exchange);
         let mut groups = Groups::new();
         let mut tasks: JoinSet<()> = JoinSet::new();
         let mut owners: HashMap<Id, ((Market, &'static str), u64)> = HashMap::new();
@@ -135,7 +136,10 @@ impl Venue {
         shutdown: &CancellationToken,
     ) {
         let wanted = Arc::clone(&self.wanted.borrow_and_update());
-        self.board.retain(self.exchange, |symbol| wanted.keys().any(|wanted| wanted.as_str() == symbol));
+        let gone = self.board.retain(self.exchange, |symbol| wanted.contains_key(&Symbol::new(symbol)));
+        for symbol in gone {
+            self.metrics.forget(self.exchange, &Symbol::new(&symbol));
+        }
         let mut by_group: BTreeMap<(Market, &'static str), BTreeSet<Topic>> = BTreeMap::new();
         for (symbol, wants) in wanted.iter() {
             for topic in wants.topics(symbol) {
@@ -151,7 +155,7 @@ impl Venue {
                 && let Some(endpoint) = facts(self.exchange).endpoint(market, topic.channel)
             {
                 let instruments = self.instruments(market, endpoint).await;
-                let pool = Pool::new(facts(self.exchange).limits.topics_max);
+                let pool = Pool::new(&facts(self.exchange).limits);
                 groups.insert((market, url), Group { endpoint, instruments, pool, lanes: HashMap::new() });
             }
         }
@@ -184,6 +188,7 @@ impl Venue {
             http: self.config.http.clone(),
             instruments: group.instruments.clone(),
             book_depth: self.book_depth,
+            backoff: self.config.backoff.over(facts(self.exchange).backoff),
         };
         let (publisher, board) = (self.publisher.clone(), Arc::clone(&self.board));
         Lane::new(plan, self.shared.clone(), topics, publisher, board, Arc::clone(&self.metrics))

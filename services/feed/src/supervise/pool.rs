@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::Topic;
+use crate::{model::Topic, venue::Limits};
 
 /// The topics of an endpoint, spread over connections that each carry at most so many.
 ///
@@ -11,13 +11,19 @@ use crate::model::Topic;
 #[derive(Debug)]
 pub(crate) struct Pool {
     topics_max: usize,
+    chars_max: usize,
     lanes: BTreeMap<u64, BTreeSet<Topic>>,
     next: u64,
 }
 
 impl Pool {
-    pub(crate) fn new(topics_max: usize) -> Self {
-        Self { topics_max: topics_max.max(1), lanes: BTreeMap::new(), next: 0 }
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            topics_max: limits.topics_max.max(1),
+            chars_max: limits.topic_chars_max.unwrap_or(usize::MAX),
+            lanes: BTreeMap::new(),
+            next: 0,
+        }
     }
 
     /// Exactly `wanted` from now on. The answer names the connections whose topics changed; one without topics is to end.
@@ -49,7 +55,10 @@ impl Pool {
 
     /// Beside other topics of its symbol, so that one connection knows all of it; else the fullest connection with room.
     fn place(&mut self, topic: &Topic) -> u64 {
-        let has_room = |topics: &BTreeSet<Topic>| topics.len() < self.topics_max && !topics.is_empty();
+        let has_room = |topics: &BTreeSet<Topic>| {
+            let chars: usize = topics.iter().chain([topic]).map(chars).sum();
+            topics.len() < self.topics_max && chars <= self.chars_max && !topics.is_empty()
+        };
         let beside = self
             .lanes
             .iter()
@@ -68,10 +77,22 @@ impl Pool {
     }
 }
 
+/// What a topic's name may need at its venue: the symbol, and the longest name of a channel (`orderbook.1000.`).
+fn chars(topic: &Topic) -> usize {
+    topic.symbol.as_str().len() + 16
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Channel, Symbol};
+    use crate::{
+        model::{Channel, Exchange, Symbol},
+        venue::facts,
+    };
+
+    fn limits(topics_max: usize, topic_chars_max: Option<usize>) -> Limits {
+        Limits { topics_max, topic_chars_max, ..facts(Exchange::Bybit).limits }
+    }
 
     fn wanted(symbols: &[&str]) -> BTreeSet<Topic> {
         let topics = symbols.iter().flat_map(|symbol| {
@@ -82,7 +103,7 @@ mod tests {
 
     #[test]
     fn topics_spread_over_connections_and_stay_where_they_are() {
-        let mut pool = Pool::new(4);
+        let mut pool = Pool::new(&limits(4, None));
         let first = pool.assign(&wanted(&["A/B", "C/D", "E/F"]));
         assert_eq!(first.values().map(Vec::len).collect::<Vec<_>>(), [4, 2]);
         let second = pool.assign(&wanted(&["A/B", "E/F", "G/H"]));
@@ -91,8 +112,17 @@ mod tests {
     }
 
     #[test]
+    fn long_names_fill_a_connection_sooner() {
+        let mut pool = Pool::new(&limits(500, Some(190)));
+        let long = format!("{}/USDT", "X".repeat(60));
+        let placed = pool.assign(&wanted(&["A/B", &long]));
+        assert!(placed.len() > 1, "{placed:?}");
+        assert!(placed.values().all(|topics| topics.iter().map(chars).sum::<usize>() <= 190));
+    }
+
+    #[test]
     fn a_connection_without_topics_is_given_up() {
-        let mut pool = Pool::new(4);
+        let mut pool = Pool::new(&limits(4, None));
         pool.assign(&wanted(&["A/B"]));
         let ended = pool.assign(&BTreeSet::new());
         assert_eq!(ended.into_values().collect::<Vec<_>>(), [Vec::<Topic>::new()]);

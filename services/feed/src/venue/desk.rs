@@ -18,11 +18,14 @@ use crate::{
     },
 };
 
+/// How long a book whose subscription the venue refused is left alone: asking again and again would spend the budget of the
+/// connection's other books.
+const REFUSED_MS: u64 = 600_000;
 /// Symbols that one connection holds.
 const SYMBOLS_MAX: usize = 5_000;
 
 /// A change of a book as its venue sent it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Change {
     pub(crate) bids: Vec<Level>,
     pub(crate) asks: Vec<Level>,
@@ -93,6 +96,12 @@ impl Desk {
 
     fn add(&mut self, symbol: Symbol, native: Arc<str>) -> Option<usize> {
         if self.entries.len() == SYMBOLS_MAX {
+            // Symbols that came and went fill it up: a new connection begins with those that are wanted.
+            self.effects.push(Effect::Fault(Fault::new(
+                FaultClass::AnnouncedClose,
+                None,
+                "no room for another symbol",
+            )));
             return None;
         }
         let id = self.entries.len();
@@ -104,6 +113,7 @@ impl Desk {
     pub(crate) fn request(&mut self, topic: &Topic) -> Option<(usize, Channel)> {
         if let Channel::Candles(interval) = topic.channel
             && interval.native(self.exchange).is_none()
+            && !self.facts.built_candles.contains(&interval)
         {
             let words = format!("{} has no candles of {interval}", self.exchange);
             let fault = Fault::new(FaultClass::Rejected, Some(topic.symbol.clone()), &words);
@@ -184,6 +194,7 @@ impl Desk {
 
     /// The book waits for something in this state; after `patience_ms` a new snapshot is asked for.
     pub(crate) fn wait(&mut self, id: usize, state: BookState, patience_ms: u64) {
+        let patience_ms = if self.entries[id].is_refused { patience_ms.max(REFUSED_MS) } else { patience_ms };
         let at = self.now.mono_ms + patience_ms;
         let book = self.book(id);
         book.resync_at_ms = Some(at);
@@ -240,6 +251,7 @@ impl Desk {
         if let Err(anomaly) = result {
             return self.suspect(id, anomaly);
         }
+        self.entries[id].is_refused = false;
         let book = &mut self.entries[id].book;
         book.resync_at_ms = None;
         if book.state != BookState::Live {
@@ -301,19 +313,25 @@ impl Desk {
         }
     }
 
-    /// A print, unless it was seen.
-    pub(crate) fn trade(&mut self, id: usize, ts_exchange: Option<i64>, seq: Option<u64>, trade: Trade) {
+    /// A print, unless it was seen. Told to those who want prints; the answer is whether it is new.
+    pub(crate) fn trade(&mut self, id: usize, ts_exchange: Option<i64>, seq: Option<u64>, trade: Trade) -> bool {
         if let Some(trade_id) = &trade.id {
             let print = self.entries[id].trades.note(trade_id);
             match print {
                 // What a snapshot repeats is no fault of the venue's.
-                Print::Repeated if trade.is_snapshot => return,
-                Print::Repeated => return self.anomaly(Some(id), Anomaly::Duplicate),
+                Print::Repeated if trade.is_snapshot => return false,
+                Print::Repeated => {
+                    self.anomaly(Some(id), Anomaly::Duplicate);
+                    return false;
+                }
                 Print::Late if !trade.is_snapshot => self.anomaly(Some(id), Anomaly::OutOfOrder),
                 Print::Late | Print::New => {}
             }
         }
-        self.event(id, ts_exchange, seq, Body::Trade(trade));
+        if self.is_wanted(id, Channel::Trades) {
+            self.event(id, ts_exchange, seq, Body::Trade(trade));
+        }
+        true
     }
 
     /// What changed of a ticker: the rest is kept from before, unless this is `whole`.
@@ -373,7 +391,13 @@ impl Desk {
     }
 
     pub(crate) fn fault(&mut self, class: FaultClass, native: Option<&str>, detail: &str) {
-        let symbol = native.and_then(|native| self.known(native)).map(|id| self.entries[id].symbol.clone());
+        let id = native.and_then(|native| self.known(native));
+        let symbol = id.map(|id| self.entries[id].symbol.clone());
         self.effects.push(Effect::Fault(Fault::new(class, symbol, detail)));
+        if let Some(id) = id.filter(|id| class == FaultClass::Rejected && self.entries[*id].book.resync_at_ms.is_some())
+        {
+            self.entries[id].is_refused = true;
+            self.entries[id].book.resync_at_ms = Some(self.now.mono_ms + REFUSED_MS);
+        }
     }
 }

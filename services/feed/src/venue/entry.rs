@@ -19,6 +19,8 @@ pub(crate) struct Entry {
     pub(crate) book: Book,
     /// Whether the book was ever asked for or spoken of.
     pub(crate) book_seen: bool,
+    /// The venue refused a subscription while the book waited for one: it is not asked again soon.
+    pub(crate) is_refused: bool,
     pub(crate) ticker: Ticker,
     pub(crate) trades: SeenTrades,
     /// The current candle of each interval, where the venue does not say that one is closed.
@@ -33,6 +35,7 @@ impl Entry {
             wanted: Wanted::default(),
             book: Book::default(),
             book_seen: false,
+            is_refused: false,
             ticker: Ticker::default(),
             trades: SeenTrades::default(),
             candles: Vec::new(),
@@ -42,6 +45,7 @@ impl Entry {
     /// A new connection: nothing of the old one counts, except which trades were seen.
     pub(crate) fn reset(&mut self) {
         self.book.reset();
+        self.is_refused = false;
         self.ticker = Ticker::default();
         self.candles.clear();
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     book::Rate,
-    model::{Channel, Exchange, Market},
+    model::{Channel, Exchange, Interval, Market},
 };
 
 /// Where channels of a market are served.
@@ -29,6 +29,8 @@ pub struct Limits {
     pub messages: Rate,
     /// Topics that one connection carries.
     pub topics_max: usize,
+    /// Characters of all topics' names that one connection carries.
+    pub topic_chars_max: Option<usize>,
     /// Topics that one request may name.
     pub topics_per_request: usize,
     /// Bytes of one request.
@@ -94,6 +96,8 @@ pub struct Facts {
     pub backoff: Backoff,
     /// How alive.
     pub heartbeat: Heartbeat,
+    /// Intervals of candles that the venue does not have and that are made from its trades.
+    pub built_candles: &'static [Interval],
     /// Whether book messages are numbered, so that a lost one shows itself at the next.
     pub numbered: bool,
 }

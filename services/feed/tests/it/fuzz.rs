@@ -1,4 +1,5 @@
-//! Fuzz targets: whatever bytes arrive on a connection, nothing panics. `cargo bolero test` runs them longer.
+//! Fuzz targets: whatever bytes arrive on a connection, nothing panics. `cargo bolero test` runs them longer. They begin with the corpus in
+//! `__fuzz__`: messages of the recordings, one of each kind, and acknowledgements, errors and notices that no recording has.
 
 use std::{sync::Arc, time::Duration};
 

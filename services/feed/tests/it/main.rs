@@ -3,13 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test's failure is its message")]
 
+mod cli;
 mod faults;
 mod fuzz;
 mod instances;
 mod recordings;
+mod refusals;
 mod rig;
 mod sequences;
 mod serving;
+mod silence;
 
 use std::path::PathBuf;
 

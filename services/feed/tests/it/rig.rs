@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use serde_json::Value;
 use tickwire_backplane::{Backplane, Signal, Subscriber};
 use tickwire_feed::{
-    Config, FeedConfig, VenueConfig,
+    BackoffConfig, Config, FeedConfig, VenueConfig,
     model::Exchange,
     simulate::{Fault, Simulator, SimulatorOptions, Speed, recording},
 };
@@ -15,6 +15,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a venue is left alone after a refusal for rate.
+pub(crate) const BAN_MS: u64 = 2_000;
 
 /// A symbol that its recording has a book of.
 pub(crate) fn symbol(exchange: Exchange) -> &'static str {
@@ -94,12 +97,20 @@ pub(crate) struct Feed {
 
 impl Feed {
     pub(crate) async fn start(venues: &[&Exchanges], backplane: Arc<dyn Backplane>, node: &str) -> Self {
+        let venues: Vec<_> = venues.iter().map(|venue| (venue.exchange, venue.address)).collect();
+        Self::of(&venues, backplane, node).await
+    }
+
+    /// Of exchanges at these addresses.
+    pub(crate) async fn of(venues: &[(Exchange, SocketAddr)], backplane: Arc<dyn Backplane>, node: &str) -> Self {
         let at = |address: SocketAddr| VenueConfig {
             origin: Some(format!("ws://{address}")),
             http: Some(format!("http://{address}")),
+            // A ban of minutes is more than a test can wait for.
+            backoff: BackoffConfig { limited_ms: Some(BAN_MS), ..BackoffConfig::default() },
         };
         let venues: BTreeMap<String, VenueConfig> =
-            venues.iter().map(|venue| (venue.exchange.to_string(), at(venue.address))).collect();
+            venues.iter().map(|(exchange, address)| (exchange.to_string(), at(*address))).collect();
         let feed = FeedConfig {
             node: node.to_owned(),
             exchanges: venues.keys().cloned().collect(),
@@ -114,6 +125,23 @@ impl Feed {
         let stop = shutdown.clone();
         let task = tokio::spawn(async move { tickwire_feed::run(config, listener, backplane, stop).await.unwrap() });
         Self { address, _stop: shutdown.clone().drop_guard(), shutdown, task }
+    }
+
+    /// The sum of a metric's series that have all of `labels`.
+    pub(crate) async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let text = self.get("/metrics").await.1;
+        let series =
+            text.lines().filter(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)));
+        series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Waits until a metric is at least `least`.
+    pub(crate) async fn reaches(&self, name: &str, labels: &[&str], least: f64) {
+        let until = Instant::now() + PATIENCE;
+        while self.metric(name, labels).await < least {
+            assert!(Instant::now() < until, "{name}{labels:?} stays below {least}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Ends at once, without a word, as a process that is killed.

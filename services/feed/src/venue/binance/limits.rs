@@ -49,6 +49,7 @@ pub static FACTS: Facts = Facts {
         connects: &[Rate { max: 300, per_ms: 300_000 }],
         messages: Rate { max: 5, per_ms: 1_000 },
         topics_max: 1_024,
+        topic_chars_max: None,
         topics_per_request: 200,
         request_bytes_max: 4_096,
         lifetime_ms: Some(24 * 3_600_000),
@@ -67,5 +68,6 @@ pub static FACTS: Facts = Facts {
         silence_min_ms: 45_000,
         silence_max_ms: 200_000,
     },
+    built_candles: &[],
     numbered: true,
 };

@@ -141,6 +141,7 @@ impl Protocol for Binance {
 fn quoted(quote: &Quote<'_>, desk: &mut Desk) {
     let Some(id) = desk.known(&quote.symbol).or_else(|| desk.find(&quote.symbol, Channel::Ticker)) else { return };
     let Quote { bid, ask, last, time, .. } = *quote;
+    let now_ms = desk.now.mono_ms;
     let book = desk.book(id);
     if book.state == BookState::Live {
         let quote = audit::Quote { seq: last, bid, ask };
@@ -152,7 +153,11 @@ fn quoted(quote: &Quote<'_>, desk: &mut Desk) {
                     desk.suspect(id, Anomaly::Audit);
                 }
             }
-            _ => book.audit.keep(quote),
+            _ => {
+                if book.audit.keep(quote, now_ms) {
+                    desk.suspect(id, Anomaly::Silence);
+                }
+            }
         }
     }
     if desk.is_wanted(id, Channel::Ticker) {

@@ -38,8 +38,8 @@ pub static FACTS: Facts = Facts {
         connects: &[Rate { max: 500, per_ms: 300_000 }],
         messages: Rate { max: 10, per_ms: 1_000 },
         topics_max: 500,
+        topic_chars_max: Some(21_000),
         topics_per_request: 10,
-        // All arguments of a connection together: 21,000 characters; 500 topics of at most 42.
         request_bytes_max: 2_000,
         lifetime_ms: None,
         first_request_ms: None,
@@ -56,5 +56,6 @@ pub static FACTS: Facts = Facts {
         silence_min_ms: 45_000,
         silence_max_ms: 90_000,
     },
+    built_candles: &[],
     numbered: true,
 };

@@ -2,7 +2,7 @@
 
 use crate::{
     book::Rate,
-    model::{Exchange, Market},
+    model::{Exchange, Interval, Market},
     venue::{
         Endpoint, Facts, Heartbeat, Limits,
         facts::{BACKOFF, all},
@@ -23,6 +23,7 @@ pub static FACTS: Facts = Facts {
         connects: &[Rate { max: 8, per_ms: 1_000 }],
         messages: Rate { max: 8, per_ms: 1_000 },
         topics_max: 100,
+        topic_chars_max: None,
         topics_per_request: 50,
         request_bytes_max: 16 << 10,
         lifetime_ms: None,
@@ -42,5 +43,6 @@ pub static FACTS: Facts = Facts {
         silence_min_ms: 5_000,
         silence_max_ms: 15_000,
     },
+    built_candles: &[Interval::M1],
     numbered: true,
 };

@@ -4,13 +4,16 @@ mod exchange;
 pub mod instruments;
 pub mod limits;
 pub(crate) mod messages;
+mod minutes;
 pub(crate) mod parse;
 mod subscribe;
 mod sync;
 
+use hashbrown::HashSet;
+
 use crate::{
     json::Parsed,
-    model::{Channel, Trade, event::TradeId},
+    model::{Channel, Interval, Trade, event::TradeId},
     venue::{FaultClass, Protocol, desk::Desk},
 };
 use messages::{Content, Message, Print};
@@ -21,6 +24,9 @@ pub(crate) struct Coinbase {
     last_seq: Option<u64>,
     /// What the last list of subscriptions held.
     confirmed: Vec<(String, String)>,
+    /// What was asked for on this connection: several topics may share one.
+    subscribed: HashSet<subscribe::Wire>,
+    minutes: minutes::Minutes,
 }
 
 impl Coinbase {
@@ -33,17 +39,55 @@ impl Coinbase {
         }
         self.confirmed = subscriptions;
     }
-}
 
-/// Subscribing `XXX-USDC` brings data of `XXX-USD`: their book is one.
-fn find(product: &str, channel: Channel, desk: &mut Desk) -> Option<usize> {
-    if product.ends_with("-USD") && !desk.known(product).is_some_and(|id| desk.is_wanted(id, channel)) {
-        let shared = desk.known(&format!("{product}C")).filter(|id| desk.is_wanted(*id, channel));
-        if shared.is_some() {
-            return shared;
+    fn printed(&mut self, id: usize, print: &Print<'_>, seq: Option<u64>, desk: &mut Desk) {
+        let trade = Trade {
+            id: Some(TradeId::parse(&print.id)),
+            price: print.level.price,
+            qty: print.level.qty,
+            side: print.side,
+            is_snapshot: print.is_snapshot,
+            aggregate: None,
+        };
+        let made = print.time.filter(|_| makes_minutes(id, desk)).map(|time| (time, trade.clone()));
+        if desk.trade(id, print.time, seq, trade)
+            && let Some((time, trade)) = made
+            && let Some(candle) = self.minutes.take(id, time, &trade)
+        {
+            desk.candle(id, Some(time), candle);
         }
     }
-    desk.find(product, channel)
+}
+
+/// Everyone who takes the data of a product: `X-USD` is told to those of `X-USDC` too, as their book is one.
+fn takers(product: &str, channel: Channel, desk: &mut Desk) -> impl Iterator<Item = usize> + use<> {
+    let other = subscribe::shared(product).filter(|name| desk.known(name).is_some_and(|id| wants(id, channel, desk)));
+    let other = other.and_then(|name| desk.known(&name));
+    if let (Some(id), Channel::Orderbook) = (other, channel) {
+        desk.entries[id].book_seen = true;
+    }
+    let is_own = desk.known(product).is_some_and(|id| wants(id, channel, desk));
+    // One whom nobody wants is counted, or added, by the desk.
+    let own = if is_own {
+        desk.known(product)
+    } else if other.is_none() {
+        desk.find(product, channel)
+    } else {
+        None
+    };
+    if let (Some(id), Channel::Orderbook) = (own, channel) {
+        desk.entries[id].book_seen = true;
+    }
+    own.into_iter().chain(other)
+}
+
+/// Prints are wanted for candles of a minute as well.
+fn wants(id: usize, channel: Channel, desk: &Desk) -> bool {
+    desk.is_wanted(id, channel) || channel == Channel::Trades && makes_minutes(id, desk)
+}
+
+fn makes_minutes(id: usize, desk: &Desk) -> bool {
+    desk.entries[id].wanted.has(Channel::Candles(Interval::M1))
 }
 
 impl Protocol for Coinbase {
@@ -64,29 +108,29 @@ impl Protocol for Coinbase {
         match content {
             Content::Books(books) => {
                 for book in books {
-                    if let Some(id) = find(&book.product, Channel::Orderbook, desk) {
-                        sync::book(id, book, seq, text, desk);
+                    for id in takers(&book.product, Channel::Orderbook, desk) {
+                        sync::book(id, &book, seq, text, desk);
                     }
                 }
             }
             Content::Trades(prints) => {
                 for print in prints {
-                    if let Some(id) = find(&print.product, Channel::Trades, desk) {
-                        printed(id, &print, seq, desk);
+                    for id in takers(&print.product, Channel::Trades, desk) {
+                        self.printed(id, &print, seq, desk);
                     }
                 }
             }
             Content::Tickers(tickers) => {
                 for (product, ticker) in tickers {
-                    if let Some(id) = find(&product, Channel::Ticker, desk) {
+                    for id in takers(&product, Channel::Ticker, desk) {
                         desk.ticker(id, time, seq, &ticker, true);
                     }
                 }
             }
             Content::Candles(candles) => {
                 for (product, candle) in candles {
-                    if let Some(id) = find(&product, Channel::Candles(candle.interval), desk) {
-                        desk.candle(id, time, candle);
+                    for id in takers(&product, Channel::Candles(candle.interval), desk) {
+                        desk.candle(id, time, candle.clone());
                     }
                 }
             }
@@ -106,31 +150,35 @@ impl Protocol for Coinbase {
     }
 
     fn subscribe(&mut self, topics: &[(usize, Channel)], desk: &mut Desk) {
-        subscribe::send("subscribe", topics, desk);
+        let (mut new, mut again) = (Vec::new(), Vec::new());
+        for &(id, channel) in topics {
+            let wire = subscribe::wire(&desk.entries[id].native, channel);
+            if self.subscribed.insert(wire.clone()) {
+                new.push(wire);
+            } else if channel == Channel::Orderbook && !new.contains(&wire) {
+                // Subscribed for the product that shares its book: only a new subscription brings a snapshot.
+                again.push(wire);
+            }
+        }
+        subscribe::send("unsubscribe", &again, desk);
+        new.append(&mut again);
+        subscribe::send("subscribe", &new, desk);
     }
 
     fn unsubscribe(&mut self, topics: &[(usize, Channel)], desk: &mut Desk) {
-        subscribe::send("unsubscribe", topics, desk);
+        let wires = topics.iter().map(|&(id, channel)| subscribe::wire(&desk.entries[id].native, channel));
+        let over: Vec<_> = wires.filter(|wire| !subscribe::is_wanted(wire, desk)).collect();
+        self.subscribed.retain(|wire| !over.contains(wire));
+        subscribe::send("unsubscribe", &over, desk);
     }
 
     /// All at once: a lost message may have been any book's.
     fn resync(&mut self, ids: &[usize], desk: &mut Desk) {
-        let books: Vec<_> = ids.iter().map(|id| (*id, Channel::Orderbook)).collect();
+        let books = ids.iter().map(|id| subscribe::wire(&desk.entries[*id].native, Channel::Orderbook));
+        let books: Vec<_> = books.collect();
         subscribe::send("unsubscribe", &books, desk);
         subscribe::send("subscribe", &books, desk);
     }
 
     fn ping(&mut self, _: &mut Desk) {}
-}
-
-fn printed(id: usize, print: &Print<'_>, seq: Option<u64>, desk: &mut Desk) {
-    let trade = Trade {
-        id: Some(TradeId::parse(&print.id)),
-        price: print.level.price,
-        qty: print.level.qty,
-        side: print.side,
-        is_snapshot: print.is_snapshot,
-        aggregate: None,
-    };
-    desk.trade(id, print.time, seq, trade);
 }

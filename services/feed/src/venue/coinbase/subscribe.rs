@@ -1,4 +1,7 @@
 //! What is sent to Coinbase: one channel a message, many products.
+//!
+//! Several topics may be one subscription there: `X-USDC` is served as `X-USD`, whose book it shares, and candles of a minute are made
+//! from trades.
 
 use serde_json::json;
 
@@ -7,10 +10,13 @@ use crate::{
     venue::{coinbase::limits::FACTS, desk::Desk},
 };
 
+/// A subscription: the channel's name and the product's.
+pub(super) type Wire = (&'static str, String);
+
 fn name(channel: Channel) -> &'static str {
     match channel {
         Channel::Orderbook => "level2",
-        Channel::Trades => "market_trades",
+        Channel::Trades | Channel::Candles(Interval::M1) => "market_trades",
         Channel::Ticker => "ticker",
         Channel::Candles(_) => "candles",
     }
@@ -27,16 +33,49 @@ pub(super) fn channel(name: &str) -> Option<Channel> {
     }
 }
 
-/// Sends `kind` for topics.
-pub(super) fn send(kind: &str, topics: &[(usize, Channel)], desk: &mut Desk) {
-    let mut topics = topics.to_vec();
-    topics.sort_by_key(|(_, channel)| *channel);
-    for same in topics.chunk_by(|(_, a), (_, b)| a == b) {
+/// What a topic is subscribed as.
+pub(super) fn wire(native: &str, channel: Channel) -> Wire {
+    let product = match native.strip_suffix("-USDC") {
+        Some(base) if has_shared_book(base) => format!("{base}-USD"),
+        _ => native.to_owned(),
+    };
+    (name(channel), product)
+}
+
+/// The other product that a product's data is of, where there is one.
+pub(super) fn shared(product: &str) -> Option<String> {
+    product.strip_suffix("-USD").filter(|base| has_shared_book(base)).map(|base| format!("{base}-USDC"))
+}
+
+/// USDT and EURC have books against USDC of their own.
+fn has_shared_book(base: &str) -> bool {
+    !matches!(base, "USDT" | "EURC")
+}
+
+/// Whether any topic still wants a subscription.
+pub(super) fn is_wanted(wire_of: &Wire, desk: &Desk) -> bool {
+    let channels: &[Channel] = match wire_of.0 {
+        "level2" => &[Channel::Orderbook],
+        "market_trades" => &[Channel::Trades, Channel::Candles(Interval::M1)],
+        "ticker" => &[Channel::Ticker],
+        _ => &[Channel::Candles(Interval::M5)],
+    };
+    let wants = |channel: Channel| {
+        let mut entries = desk.entries.iter().filter(|entry| entry.wanted.has(channel));
+        entries.any(|entry| wire(&entry.native, channel) == *wire_of)
+    };
+    channels.iter().any(|channel| wants(*channel))
+}
+
+/// Sends `kind` for subscriptions.
+pub(super) fn send(kind: &str, wires: &[Wire], desk: &mut Desk) {
+    let mut wires: Vec<&Wire> = wires.iter().collect();
+    wires.sort();
+    wires.dedup();
+    for same in wires.chunk_by(|a, b| a.0 == b.0) {
         for piece in same.chunks(FACTS.limits.topics_per_request) {
-            let products: Vec<_> = piece.iter().map(|(id, _)| &*desk.entries[*id].native).collect();
-            let channel = name(piece[0].1);
-            let request = json!({"type": kind, "product_ids": products, "channel": channel}).to_string();
-            desk.send(request);
+            let products: Vec<&str> = piece.iter().map(|(_, product)| product.as_str()).collect();
+            desk.send(json!({"type": kind, "product_ids": products, "channel": piece[0].0}).to_string());
         }
     }
 }

@@ -23,10 +23,10 @@ pub(super) fn number(last: &mut Option<u64>, seq: u64, desk: &mut Desk) -> bool 
 }
 
 /// A change arrived.
-pub(super) fn book(id: usize, book: Book<'_>, seq: Option<u64>, text: &str, desk: &mut Desk) {
-    let Book { is_snapshot, mut change, .. } = book;
+pub(super) fn book(id: usize, book: &Book<'_>, seq: Option<u64>, text: &str, desk: &mut Desk) {
+    let mut change = book.change.clone();
     change.last_seq = seq;
-    if is_snapshot {
+    if book.is_snapshot {
         return desk.install(id, change, |_| Ok(()));
     }
     if !desk.is_live(id) {

@@ -27,6 +27,7 @@ pub static FACTS: Facts = Facts {
         connects: &[Rate { max: 120, per_ms: 600_000 }, Rate { max: 1, per_ms: 1_000 }],
         messages: Rate { max: 5, per_ms: 1_000 },
         topics_max: 200,
+        topic_chars_max: None,
         topics_per_request: 50,
         request_bytes_max: 16 << 10,
         lifetime_ms: None,
@@ -46,5 +47,6 @@ pub static FACTS: Facts = Facts {
         silence_min_ms: 5_000,
         silence_max_ms: 30_000,
     },
+    built_candles: &[],
     numbered: false,
 };

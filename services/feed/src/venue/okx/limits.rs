@@ -41,6 +41,7 @@ pub static FACTS: Facts = Facts {
         messages: Rate { max: 3, per_ms: 1_000 },
         // Fewer than thirty depth channels are recommended; with trades and tickers of the same symbols.
         topics_max: 90,
+        topic_chars_max: None,
         topics_per_request: 30,
         request_bytes_max: 32 << 10,
         lifetime_ms: None,
@@ -60,5 +61,6 @@ pub static FACTS: Facts = Facts {
         silence_min_ms: 28_000,
         silence_max_ms: 45_000,
     },
+    built_candles: &[],
     numbered: true,
 };

@@ -28,6 +28,8 @@ pub(crate) enum Content<'a> {
         /// The levels.
         changes: Vec<BookChange>,
     },
+    /// The same of `books5` and `bbo-tbt`, without an action: the best five levels or the best one, whole each time.
+    Best(Vec<BookChange>),
     /// `{"arg":{…},"data":[{"instId":"BTC-USDT","tradeId":"1040968613","px":"64040.2","sz":"0.00240857","side":"buy",
     /// "ts":"1786538760218","count":"2","source":"0","seqId":79706765242}]}`: one a taker's order, price and source.
     Trades(Vec<Print<'a>>),

@@ -17,9 +17,23 @@ use messages::{Content, Message, Print};
 
 /// OKX's side of a connection.
 #[derive(Debug, Default)]
-pub(crate) struct Okx;
+pub(crate) struct Okx {
+    /// Books of which the whole is subscribed, by id.
+    whole: Vec<bool>,
+}
 
 impl Okx {
+    fn has_whole(&self, id: usize) -> bool {
+        self.whole.get(id).copied().unwrap_or_default()
+    }
+
+    fn note_whole(&mut self, id: usize) {
+        if self.whole.len() <= id {
+            self.whole.resize(id + 1, false);
+        }
+        self.whole[id] = true;
+    }
+
     fn event(native: &str, event: &str, channel: &str, code: &str, words: &str, desk: &mut Desk) {
         let topic = subscribe::channel(channel).zip(desk.known(native));
         match event {
@@ -50,7 +64,9 @@ impl Okx {
 }
 
 impl Protocol for Okx {
-    fn connected(&mut self, _: &mut Desk) {}
+    fn connected(&mut self, _: &mut Desk) {
+        self.whole.clear();
+    }
 
     fn text(&mut self, text: &str, desk: &mut Desk) -> Parsed<()> {
         let (Message { instrument, content }, unknown) = parse::parse(text)?;
@@ -58,8 +74,17 @@ impl Protocol for Okx {
         match content {
             Content::Books { is_snapshot, changes } => {
                 if let Some(id) = desk.find(&instrument, Channel::Orderbook) {
+                    self.note_whole(id);
                     for change in changes {
                         sync::book(id, is_snapshot, change, text, desk);
+                    }
+                }
+            }
+            Content::Best(changes) => {
+                // Beside the whole book they say nothing new; alone they are the book.
+                if let Some(id) = desk.find(&instrument, Channel::Orderbook).filter(|id| !self.has_whole(*id)) {
+                    for read in changes {
+                        desk.install(id, read.change, |_| Ok(()));
                     }
                 }
             }

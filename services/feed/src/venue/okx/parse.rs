@@ -72,6 +72,7 @@ impl<'a> Envelope<'a> {
             "books" | "books-l2-tbt" | "books50-l2-tbt" => {
                 Content::Books { is_snapshot, changes: each(&mut cursor, change)? }
             }
+            "books5" | "bbo-tbt" => Content::Best(each(&mut cursor, change)?),
             "trades" => Content::Trades(each(&mut cursor, print)?),
             "tickers" => Content::Tickers(each(&mut cursor, ticker)?),
             name => match Interval::from_native(Exchange::Okx, name) {
