@@ -107,8 +107,8 @@ volumes:
 {{ include "tickwire.fromSecret" (dict "root" .root "name" "TICKWIRE_ESCALATION__SECRET" "key" "escalation-secret") }}
 {{- end }}
 {{- end }}
-{{- if eq $section "EDGE" }}
-- name: TICKWIRE_EDGE__NODE
+{{- if has $section (list "EDGE" "FEED") }}
+- name: TICKWIRE_{{ $section }}__NODE
   value: $(POD_NAME)
 {{- end }}
 {{- if dig "tls" "secretName" "" .service }}

@@ -16,7 +16,7 @@ pub(crate) use environment::write as write_environment;
 use crate::shell::{cargo, output};
 
 /// Services that have a binary and an image.
-const SERVICES: &[&str] = &["edge", "emitter", "loadtest"];
+const SERVICES: &[&str] = &["edge", "emitter", "feed", "loadtest"];
 
 /// `cargo xtask test-deploy`: files first, then the engine. `writes`: generated documents are renewed, not compared.
 pub(crate) fn test(writes: bool) -> anyhow::Result<()> {

@@ -16,6 +16,9 @@ use crate::shell::{root, run_command};
 const PROJECT: &str = "tickwire-test";
 const CLIENTS: &str = "ws://127.0.0.1:8080";
 const EMITTER: &str = "http://127.0.0.1:8001";
+const FEEDS: &str = "http://127.0.0.1:8002/v1/feeds";
+/// What the feed feeds without being asked.
+const PINNED: &str = "book:binance:BTC/USDT,ticker:binance:BTC/USDT,trades:binance:BTC/USDT";
 /// How long clients may take to catch up: those that read slowly have a balancer's buffers before them.
 const PATIENCE_S: &str = "60";
 /// How long anything here may take to become as it should.
@@ -33,7 +36,8 @@ impl<'a> Stack<'a> {
     /// Brings everything up and waits until clients are served. `redis` names the profile of another Redis than the single one.
     pub(crate) fn up(engine: &'a Engine, build: &str, redis: Option<&'static str>) -> anyhow::Result<Self> {
         let file = tools::directory()?.join("compose.env");
-        let text = environment::text(&[("NOFILE", "16384"), ("DRAIN_MS", "4000")])?;
+        let settings = [("NOFILE", "16384"), ("DRAIN_MS", "4000"), ("FEED_PINNED", PINNED)];
+        let text = environment::text(&settings)?;
         fs::write(&file, redis.map_or(text.clone(), |profile| environment::with_redis(&text, profile)))?;
         let loadtest = root().join(format!("target/{build}/tickwire-loadtest"));
         let stack = Self { engine, environment: file, loadtest, redis };
@@ -154,6 +158,7 @@ pub(crate) fn check(engine: &Engine, build: &str, writes: bool) -> anyhow::Resul
 
 fn claims(stack: &Stack<'_>, writes: bool) -> anyhow::Result<()> {
     a_client_through_the_balancer_receives(stack)?;
+    a_feeds_book_is_live(stack)?;
     super::metrics::check(stack, writes)?;
     a_killed_edges_clients_are_back_within_a_second(stack)?;
     super::balancers::check(stack)?;
@@ -166,6 +171,13 @@ fn a_client_through_the_balancer_receives(stack: &Stack<'_>) -> anyhow::Result<(
     stack
         .load(&["--scenario", "mixed", "--connections", "60", "--duration", "8", "--settle", PATIENCE_S, "--clean"])?
         .finish()
+}
+
+fn a_feeds_book_is_live(stack: &Stack<'_>) -> anyhow::Result<()> {
+    until("the feed's book is live", || {
+        let feeds = stack.engine.get(FEEDS)?;
+        Ok(feeds.contains(r#""book":"live""#) && feeds.contains(r#""replayed":true"#))
+    })
 }
 
 fn a_killed_edges_clients_are_back_within_a_second(stack: &Stack<'_>) -> anyhow::Result<()> {
