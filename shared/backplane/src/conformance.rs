@@ -22,6 +22,7 @@ pub mod demand;
 pub mod escalation;
 pub mod history;
 pub mod inbox;
+pub mod journal;
 pub mod latest;
 pub mod lease;
 pub mod publish;
@@ -117,6 +118,13 @@ macro_rules! conformance_tests {
             inbox::the_cursor_never_moves_back,
             inbox::the_newest_hundred_ordinary_and_every_critical_message_are_owed,
             inbox::too_many_critical_messages_are_refused,
+            journal::a_repeated_append_answers_as_before,
+            journal::an_older_writer_is_refused,
+            journal::another_length_than_expected_is_refused,
+            journal::journals_of_a_kind_are_listed_in_order,
+            journal::of_concurrent_appends_one_wins,
+            journal::records_and_pages_are_bounded,
+            journal::records_are_read_in_order_by_pages,
             latest::a_channel_refuses_more_keys_than_its_bound,
             latest::a_message_without_key_has_the_channels_name,
             latest::an_expired_value_is_left_out,
@@ -268,6 +276,7 @@ mod tests {
             ("escalation", include_str!("conformance/escalation.rs")),
             ("history", include_str!("conformance/history.rs")),
             ("inbox", include_str!("conformance/inbox.rs")),
+            ("journal", include_str!("conformance/journal.rs")),
             ("latest", include_str!("conformance/latest.rs")),
             ("lease", include_str!("conformance/lease.rs")),
             ("publish", include_str!("conformance/publish.rs")),

@@ -20,6 +20,7 @@ mod alerts;
 pub mod conformance;
 mod demand;
 pub mod fan_in;
+pub mod journal;
 mod lease;
 pub mod memory;
 pub mod metrics;
@@ -31,6 +32,7 @@ pub mod testing;
 pub use alerts::{Alert, AlertId, AlertSpec, AlertStatus, DueAlert, DueAlerts, Escalation};
 pub use demand::{DEMAND_MAX, Demand};
 pub use fan_in::FanIn;
+pub use journal::{Append, JournalEntry, JournalName, JournalPage};
 pub use lease::{Fence, Taken};
 pub use tail::{Tail, TailAction};
 
@@ -427,6 +429,28 @@ pub trait Backplane: Send + Sync + 'static {
     /// published stands before it.
     async fn fence(&self, channel: &ChannelName, policy: &Policy, fence: Fence) -> Result<Position, BackplaneError>;
 
+    /// Appends records to a journal, all or none, and answers its new length. How to write one: see [`journal`].
+    async fn append(&self, append: Append) -> Result<u64, BackplaneError>;
+
+    /// From now on every append to `journal` with an older fence is refused. Answers its length: 0 where there is none.
+    async fn fence_journal(&self, journal: &JournalName, fence: Fence) -> Result<u64, BackplaneError>;
+
+    /// The records after the first `after` ones, at most `limit` and [`journal::JOURNAL_PAGE_MAX`]; 0 asks for the length alone.
+    async fn read_journal(
+        &self,
+        journal: &JournalName,
+        after: u64,
+        limit: usize,
+    ) -> Result<JournalPage, BackplaneError>;
+
+    /// Journals of `kind` by id, those after the id `after`, at most `limit` and [`journal::JOURNAL_LIST_MAX`].
+    async fn journals(
+        &self,
+        kind: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, BackplaneError>;
+
     /// The channels of `namespaces` that some [`Subscriber`] in the cluster has now. One of a node that died counts until the
     /// store noticed.
     async fn demand(&self, namespaces: &[&str]) -> Result<Demand, BackplaneError>;
@@ -479,7 +503,19 @@ pub enum BackplaneError {
         /// Its fence.
         newest: Fence,
     },
-    /// A bound of the whole store is reached: channels, preferences, sticky controls, nodes or leases.
+    /// An append expected another length: read what is there.
+    #[error("the journal has {length} records")]
+    JournalMoved {
+        /// Its length.
+        length: u64,
+    },
+    /// A journal holds [`journal::JOURNAL_RECORDS_MAX`] records.
+    #[error("the journal is full")]
+    JournalFull,
+    /// An append is empty, or a record or all of them are over their bounds.
+    #[error("an append has 1 to 128 records of at most 65536 bytes, together at most 1048576")]
+    RecordTooLarge,
+    /// A bound of the whole store is reached: channels, preferences, sticky controls, nodes, leases or journals.
     #[error("the backplane is full")]
     Full,
     /// [`Backplane::subscribe`] named a subscriber that does not exist (any more).

@@ -19,9 +19,9 @@ use tickwire_protocol::{
 };
 
 use crate::{
-    Alert, AlertId, Backplane, BackplaneError, Control, ControlsMark, Count, Demand, DueAlert, DueAlerts, Escalation,
-    FanIn, Fence, History, HistoryQuery, InboxState, NodeReport, Presence, PresenceChange, Publish, Published, Signal,
-    Snapshot, Subscriber, SubscriberId, Taken,
+    Alert, AlertId, Append, Backplane, BackplaneError, Control, ControlsMark, Count, Demand, DueAlert, DueAlerts,
+    Escalation, FanIn, Fence, History, HistoryQuery, InboxState, JournalEntry, JournalName, JournalPage, NodeReport,
+    Presence, PresenceChange, Publish, Published, Signal, Snapshot, Subscriber, SubscriberId, Taken,
     fan_in::{Added, FanInStats},
     preferences,
 };
@@ -32,6 +32,7 @@ mod cluster;
 mod dedup;
 mod faults;
 mod inbox;
+mod journals;
 mod leases;
 mod log;
 mod presence;
@@ -41,6 +42,7 @@ use channel::Channel;
 use cluster::{Controls, Nodes};
 pub use faults::{Faults, Operation};
 use inbox::Settled;
+use journals::Journals;
 use leases::Leases;
 use presence::PresenceTable;
 
@@ -68,6 +70,7 @@ pub struct MemoryBackplane {
     nodes: Mutex<Nodes>,
     presence: Mutex<PresenceTable>,
     leases: Mutex<Leases>,
+    journals: Mutex<Journals>,
     faults: Faults,
 }
 
@@ -102,6 +105,7 @@ impl MemoryBackplane {
             nodes: Mutex::default(),
             presence: Mutex::default(),
             leases: Mutex::default(),
+            journals: Mutex::default(),
             faults: Faults::default(),
         });
         tokio::spawn(upkeep(Arc::downgrade(&backplane)));
@@ -456,6 +460,36 @@ impl Backplane for MemoryBackplane {
         self.faults.check_on(Operation::Publish, channel)?;
         let raise = |state: &mut Channel| state.raise_fence(fence).map(|()| state.top());
         self.with_channel(&mut self.shard(channel), channel, policy, raise)?
+    }
+
+    async fn append(&self, append: Append) -> Result<u64, BackplaneError> {
+        self.faults.check()?;
+        lock(&self.journals).append(append)
+    }
+
+    async fn fence_journal(&self, journal: &JournalName, fence: Fence) -> Result<u64, BackplaneError> {
+        self.faults.check()?;
+        lock(&self.journals).fence(journal, fence)
+    }
+
+    async fn read_journal(
+        &self,
+        journal: &JournalName,
+        after: u64,
+        limit: usize,
+    ) -> Result<JournalPage, BackplaneError> {
+        self.faults.check()?;
+        Ok(lock(&self.journals).read(journal, after, limit))
+    }
+
+    async fn journals(
+        &self,
+        kind: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, BackplaneError> {
+        self.faults.check()?;
+        Ok(lock(&self.journals).list(kind, after, limit))
     }
 
     async fn demand(&self, namespaces: &[&str]) -> Result<Demand, BackplaneError> {

@@ -1,7 +1,7 @@
 //! On Redis: one server, a master that Sentinels watch, or a cluster.
 //!
 //! Reading order: `keys` (where things lie), `functions/*.lua` (what happens atomically), `core` (how a call is made),
-//! `publish`, `read`, `fleet`, `leases`, `demand` and `presence` (the calls), `intake` (what pub/sub brings), `supervisor` (keeping it
+//! `publish`, `read`, `fleet`, `leases`, `journals`, `demand` and `presence` (the calls), `intake` (what pub/sub brings), `supervisor` (keeping it
 //! all connected).
 //!
 //! What holds here beyond the trait:
@@ -32,9 +32,9 @@ use tickwire_protocol::{ChannelName, DeviceId, Position, RawJson, UserId, namesp
 use tokio::task::JoinHandle;
 
 use crate::{
-    Alert, AlertId, Backplane, BackplaneError, Control, ControlsMark, Count, Demand, DueAlert, DueAlerts, Escalation,
-    Fence, History, HistoryQuery, InboxState, NodeReport, Presence, PresenceChange, Publish, Published, Snapshot,
-    Subscriber, SubscriberId, Taken, fan_in::FanInStats,
+    Alert, AlertId, Append, Backplane, BackplaneError, Control, ControlsMark, Count, Demand, DueAlert, DueAlerts,
+    Escalation, Fence, History, HistoryQuery, InboxState, JournalEntry, JournalName, JournalPage, NodeReport, Presence,
+    PresenceChange, Publish, Published, Snapshot, Subscriber, SubscriberId, Taken, fan_in::FanInStats,
 };
 
 mod alerts;
@@ -46,6 +46,7 @@ mod fleet;
 mod functions;
 mod intake;
 mod interest;
+mod journals;
 mod keys;
 mod leases;
 mod link;
@@ -257,6 +258,32 @@ impl Backplane for RedisBackplane {
 
     async fn fence(&self, channel: &ChannelName, policy: &Policy, fence: Fence) -> Result<Position, BackplaneError> {
         self.core.fence(channel, policy, fence).await
+    }
+
+    async fn append(&self, append: Append) -> Result<u64, BackplaneError> {
+        self.core.append(append).await
+    }
+
+    async fn fence_journal(&self, journal: &JournalName, fence: Fence) -> Result<u64, BackplaneError> {
+        self.core.fence_journal(journal, fence).await
+    }
+
+    async fn read_journal(
+        &self,
+        journal: &JournalName,
+        after: u64,
+        limit: usize,
+    ) -> Result<JournalPage, BackplaneError> {
+        self.core.read_journal(journal, after, limit).await
+    }
+
+    async fn journals(
+        &self,
+        kind: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, BackplaneError> {
+        self.core.journals(kind, after, limit).await
     }
 
     async fn demand(&self, namespaces: &[&str]) -> Result<Demand, BackplaneError> {

@@ -349,6 +349,9 @@ impl Call<'_> {
 
     fn zrange(self) -> Done {
         let key = self.key()?;
+        if self.is(3, "BYLEX") {
+            return self.zrange_by_name();
+        }
         if !self.is(3, "BYSCORE") {
             return self.zrange_by_rank();
         }
@@ -364,6 +367,22 @@ impl Call<'_> {
         found.retain(|(_, score)| is_between(*score));
         found.sort_by(|one, other| one.1.total_cmp(&other.1).then_with(|| one.0.cmp(other.0)));
         Ok(Reply::Array(found.into_iter().take(limit).map(|(member, _)| Reply::bulk(member)).collect()))
+    }
+
+    /// From a member on, or after it, of those that all have the score 0.
+    fn zrange_by_name(self) -> Done {
+        let (key, start) = (self.key()?, self.text(1)?.to_owned());
+        if self.args.len() != 7 || self.text(2)? != "+" || !self.is(4, "LIMIT") || self.text(5)? != "0" {
+            return Err(Failure::Syntax);
+        }
+        let limit = self.number(6)?;
+        let sorted = self.store.sorted(&key, self.now_ms)?;
+        let is_after = |member: &&Bytes| match start.strip_prefix('(') {
+            Some(start) => member.as_slice() > start.as_bytes(),
+            None => start == "-",
+        };
+        let found = sorted.into_iter().flatten().map(|(member, _)| member).filter(is_after);
+        Ok(Reply::Array(found.take(limit).map(Reply::bulk).collect()))
     }
 
     /// From rank 0.

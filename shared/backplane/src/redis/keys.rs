@@ -104,6 +104,11 @@ impl Keys {
         (self.partition(user.as_str()), self.of(Kind::Preferences, user.as_str()))
     }
 
+    /// The ids of a partition's journals of a kind.
+    pub(super) fn journals(&self, partition: usize, kind: &str) -> String {
+        self.prefix(partition, "journals") + kind
+    }
+
     /// A key of the whole fleet.
     pub(super) fn fleet(&self, name: &str) -> String {
         format!("{}fleet:{name}", self.tags[FLEET_PARTITION].prefix)
@@ -143,6 +148,10 @@ pub(super) enum Kind {
     Preferences,
     /// Who holds the lease of that name.
     Lease,
+    /// A journal's records.
+    Journal,
+    /// The newest fence of its writers.
+    JournalFence,
 }
 
 impl Kind {
@@ -163,6 +172,8 @@ impl Kind {
             Self::Live => "live",
             Self::Preferences => "preferences",
             Self::Lease => "lease",
+            Self::Journal => "journal",
+            Self::JournalFence => "journal-fence",
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::{BackplaneError, INBOX_CRITICAL_MAX, INBOX_ORDINARY_MAX, LATEST_KEYS_
 /// Messages in one pipeline; more go one pipeline after the other.
 const PIPELINE_MAX: usize = 512;
 /// How long the replicas have to confirm.
-const REPLICAS_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const REPLICAS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Below this, a double's integers are exact: tokens are Lua's numbers.
 const TOKENS: u64 = 1 << 53;
 

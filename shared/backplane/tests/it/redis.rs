@@ -16,6 +16,7 @@ use tickwire_protocol::{
 use tokio::time::Instant;
 
 mod conformance;
+mod journal;
 mod outage;
 mod past_bugs;
 mod pressure;
