@@ -49,6 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tickwire-auth", &["tickwire-protocol"]),
     ("tickwire-backplane", &["tickwire-protocol"]),
     ("tickwire-client", &["tickwire-protocol"]),
+    ("tickwire-http", &["tickwire-auth", "tickwire-backplane", "tickwire-protocol"]),
     (
         "tickwire-loadtest",
         &["tickwire-auth", "tickwire-backplane", "tickwire-client", "tickwire-protocol", "tickwire-telemetry"],

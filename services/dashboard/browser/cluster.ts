@@ -63,7 +63,7 @@ export class Cluster {
     };
     const child = spawn(
       program,
-      ["--listen", `127.0.0.1:${edge}`, "--emitter-listen", `127.0.0.1:${emitter}`, "--feed-listen", "127.0.0.1:0"],
+      ["--listen", `127.0.0.1:${edge}`, "--emitter-listen", `127.0.0.1:${emitter}`, "--feed-listen", "127.0.0.1:0", "--session-listen", "127.0.0.1:0"],
       {
         env,
         stdio: ["ignore", "ignore", "inherit"],

@@ -4,30 +4,23 @@ mod access;
 mod alerts;
 mod audit;
 mod bans;
-mod body;
 mod caller;
 mod channels;
-mod docs;
 mod events;
 mod inbox;
 mod nodes;
 mod observe;
-mod openapi;
 mod probes;
 mod publishing;
-mod refusal;
 mod routes;
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::request::Parts;
-use tickwire_auth::{ApiKeys, AuthError, Revocations, Verifier};
-use tickwire_backplane::{Backplane, Control, ControlsMark};
-use tickwire_protocol::{ErrorCode, namespace::Namespaces, time::now_ms};
+use tickwire_auth::AuthError;
+use tickwire_backplane::Backplane;
+use tickwire_http::{Credentials, body, docs, openapi};
+use tickwire_protocol::{ErrorCode, namespace::Namespaces};
 use tickwire_telemetry::{
     health::Readiness,
     metrics::{Registry, build_info},
@@ -42,8 +35,8 @@ use crate::{
 };
 
 pub(crate) use audit::CHANNEL as AUDIT_CHANNEL;
-pub(crate) use refusal::Refusal;
 pub(crate) use routes::router;
+pub(crate) use tickwire_http::Refusal;
 
 use caller::CallerId;
 
@@ -58,12 +51,7 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
     registry: Registry,
-    /// `None` where only API keys are configured.
-    verifier: Option<Verifier>,
-    keys: ApiKeys,
-    revocations: Mutex<Revocations>,
-    /// Up to which sticky controls are in `revocations`.
-    controls_mark: Mutex<ControlsMark>,
+    credentials: Credentials,
     callers: Option<Throttle<CallerId>>,
     failures: Option<Throttle<IpAddr>>,
     slots: Semaphore,
@@ -72,13 +60,7 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(config: Config, backplane: Arc<dyn Backplane>) -> Result<Self, AuthError> {
-        let keys = ApiKeys::new(&config.emitter.api_keys)?;
-        let verifier = match Verifier::new(&config.auth) {
-            Ok(verifier) => Some(verifier),
-            // API keys are a way to authenticate, too.
-            Err(AuthError::NoKeys) if !keys.is_empty() => None,
-            Err(error) => return Err(error),
-        };
+        let credentials = Credentials::new(&config.auth, &config.emitter.api_keys)?;
         let mut registry = Registry::default();
         build_info(&mut registry, "emitter", env!("CARGO_PKG_VERSION"));
         let metrics = Metrics::register(&mut registry);
@@ -89,38 +71,20 @@ impl App {
             callers: Throttle::new(emitter.requests_per_s, Duration::from_secs(1), emitter.requests_burst),
             failures: Throttle::new(emitter.auth_failures_per_minute, Duration::from_secs(60), FAILURES_BURST),
             slots: Semaphore::new(emitter.requests_max),
-            revocations: Mutex::default(),
-            controls_mark: Mutex::default(),
             hasher: std::hash::RandomState::new(),
             readiness: Readiness::new(),
             backplane,
             metrics,
             registry,
-            verifier,
-            keys,
+            credentials,
             config,
         })
     }
 
     /// Takes over the revocations that are in force.
     pub(crate) async fn refresh_revocations(&self) -> Result<(), tickwire_backplane::BackplaneError> {
-        let mark = self.controls_mark.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (controls, next) = self.backplane.controls_since(&mark).await?;
-        let mut revocations = self.revocations.lock().unwrap_or_else(PoisonError::into_inner);
-        for control in controls {
-            match control {
-                Control::RevokeToken { jti, expires_at_ms } => {
-                    revocations.revoke_token(&jti, expires_at_ms);
-                }
-                Control::RevokeUser { user, issued_until_s, expires_at_ms } => {
-                    revocations.revoke_user(user, issued_until_s, expires_at_ms);
-                }
-                Control::Disconnect { .. } | Control::Ban { .. } => {}
-            }
-        }
-        *self.controls_mark.lock().unwrap_or_else(PoisonError::into_inner) = next;
-        revocations.prune(now_ms());
-        self.metrics.revocations_evicted.set(i64::try_from(revocations.evicted()).unwrap_or(i64::MAX));
+        let evicted = self.credentials.refresh(self.backplane.as_ref()).await?;
+        self.metrics.revocations_evicted.set(i64::try_from(evicted).unwrap_or(i64::MAX));
         Ok(())
     }
 }

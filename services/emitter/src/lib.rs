@@ -16,7 +16,6 @@ mod events;
 mod metrics;
 mod presentation;
 mod publish;
-mod serve;
 mod throttle;
 mod value;
 
@@ -118,7 +117,7 @@ pub async fn run(
     let connections_max = app.config.emitter.connections_max;
     let draining = tokio::spawn(tell_draining(Arc::clone(&app), shutdown.clone()));
     tracing::info!(addr = %address, "listening");
-    serve::serve(listener, api::router(app), connections_max, drain, shutdown).await;
+    tickwire_http::serve(listener, api::router(app), connections_max, drain, shutdown).await;
     // Its requests end within their own deadline; what is cut off here is another emitter's after the lease.
     let mut escalating = escalating;
     if tokio::time::timeout(drain, &mut escalating).await.is_err() {

@@ -1,4 +1,4 @@
-//! Tickwire in one process: an edge, an emitter and a feed on a backplane in memory.
+//! Tickwire in one process: an edge, an emitter, a feed and the trading services on a backplane in memory.
 //!
 //! The same code as a cluster's, without Redis and without configuration: for development, demonstrations and small
 //! installations that may lose their history with the process.
@@ -16,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 mod dashboard;
 pub mod development;
+mod trading;
+
+pub use trading::Trading;
 
 /// Where market data comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub struct Config {
     pub feed: tickwire_feed::Config,
     /// Where market data comes from.
     pub market: Market,
+    /// The trading services; none without it.
+    pub trading: Option<Trading>,
     /// The secret is a random one of this run, so that tokens may be given to whoever sits at this machine.
     pub is_development: bool,
 }
@@ -60,6 +65,9 @@ pub enum StandaloneError {
     /// The feed's reason.
     #[error("the feed ended")]
     Feed(#[from] tickwire_feed::FeedError),
+    /// The session service's reason.
+    #[error("the session service ended")]
+    Session(#[from] tickwire_session::SessionError),
     /// The feed or its simulated exchanges cannot listen.
     #[error("the feed cannot listen")]
     Listen(#[source] std::io::Error),
@@ -95,6 +103,22 @@ pub async fn run(
         config.emitter.emitter.allowed_origins.push(origin.clone());
         config.feed.feed.allowed_origins.push(origin);
     }
+    let trading = config.trading.take().map(Trading::with_key).map(|(trading, key)| {
+        // Last: the first one is what a developer is shown.
+        config.emitter.emitter.api_keys.push(key);
+        trading
+    });
+    let auth = config.edge.auth.clone();
+    let trading = async {
+        let ended = if let Some(trading) = trading {
+            trading.run(auth, (edge_address, address), Arc::clone(&backplane), shutdown.clone()).await
+        } else {
+            shutdown.cancelled().await;
+            Ok(())
+        };
+        shutdown.cancel();
+        ended
+    };
     let edge = async {
         let ended = tickwire_edge::run(config.edge, edge_listener, Arc::clone(&backplane), shutdown.clone()).await;
         shutdown.cancel();
@@ -111,10 +135,11 @@ pub async fn run(
         shutdown.cancel();
         ended
     };
-    let (edge, emitter, feed) = tokio::join!(edge, emitter, feed);
+    let (edge, emitter, feed, trading) = tokio::join!(edge, emitter, feed, Box::pin(trading));
     edge?;
     emitter?;
-    feed
+    feed?;
+    trading
 }
 
 async fn feed(

@@ -10,11 +10,13 @@ use tickwire_edge::config::{EdgeConfig, LimitsConfig};
 use tickwire_emitter::{EmitterConfig, EscalationConfig};
 use tickwire_feed::FeedConfig;
 use tickwire_protocol::namespace::Policy;
+use tickwire_session::SessionConfig;
 use tickwire_standalone::{
-    Config, Market,
+    Config, Market, Trading,
     development::{self, Welcome},
 };
 use tickwire_telemetry::{TelemetryConfig, config, fail, fail_init, shutdown};
+use tickwire_trading::TradingConfig;
 
 /// As in the edge: after a storm of connections mimalloc keeps the least.
 #[global_allocator]
@@ -40,6 +42,12 @@ struct Arguments {
     /// No market data at all.
     #[arg(long)]
     no_feed: bool,
+    /// Where the session service listens [default: 127.0.0.1:8010].
+    #[arg(long)]
+    session_listen: Option<SocketAddr>,
+    /// No trading services.
+    #[arg(long)]
+    no_trading: bool,
 }
 
 /// The sections of all services.
@@ -52,12 +60,15 @@ struct Settings {
     emitter: EmitterConfig,
     escalation: EscalationConfig,
     feed: FeedConfig,
+    session: SessionConfig,
+    trading: TradingConfig,
     namespaces: BTreeMap<String, Policy>,
     telemetry: TelemetryConfig,
 }
 
 /// The sections' names.
-const SECTIONS: [&str; 8] = ["auth", "limits", "edge", "emitter", "escalation", "feed", "namespaces", "telemetry"];
+const SECTIONS: [&str; 10] =
+    ["auth", "limits", "edge", "emitter", "escalation", "feed", "session", "trading", "namespaces", "telemetry"];
 
 /// Where standalone's defaults differ from the services' own: on one machine all clients are one address, often one user, and
 /// whoever stops the process wants it to end.
@@ -97,10 +108,22 @@ fn main() -> ExitCode {
 /// Everything that can be found wrong before a port is bound.
 fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
     let settings: Settings = config::load_over(DEFAULTS, &SECTIONS)?;
-    let Settings { auth, limits, mut edge, mut emitter, escalation, mut feed, namespaces, telemetry } = settings;
+    let Settings {
+        auth,
+        limits,
+        mut edge,
+        mut emitter,
+        escalation,
+        mut feed,
+        mut session,
+        trading,
+        namespaces,
+        telemetry,
+    } = settings;
     edge.listen = arguments.listen.unwrap_or(edge.listen);
     emitter.listen = arguments.emitter_listen.unwrap_or(emitter.listen);
     feed.listen = arguments.feed_listen.unwrap_or(feed.listen);
+    session.listen = arguments.session_listen.unwrap_or(session.listen);
     feed.validate()?;
     let mut config = Config {
         feed: tickwire_feed::Config { feed, namespaces: namespaces.clone(), telemetry: telemetry.clone() },
@@ -109,6 +132,7 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
             (_, true) => Market::None,
             _ => Market::Replayed,
         },
+        trading: (!arguments.no_trading).then_some(Trading { session, trading }),
         is_development: false,
         emitter: tickwire_emitter::Config {
             auth: auth.clone(),
@@ -120,10 +144,19 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
         edge: tickwire_edge::Config { auth, limits, edge, namespaces, telemetry, site: None },
     };
     development::complete(&mut config)?;
+    if !can_trade(&config) {
+        config.trading = None;
+    }
     config.edge.auth.validate()?;
     config.edge.edge.validate()?;
     tickwire_emitter::check(&config.emitter)?;
     Ok(config)
+}
+
+/// The trading services sign tokens for the edge with its secret, and call it without TLS.
+fn can_trade(config: &Config) -> bool {
+    let has_token = config.trading.as_ref().is_some_and(|trading| trading.trading.cluster_token.is_some());
+    (has_token || config.edge.auth.hs256_secret.is_some()) && config.edge.edge.tls_cert_file.is_none()
 }
 
 fn serve(config: Config) -> anyhow::Result<()> {

@@ -80,7 +80,7 @@ impl Figures {
     pub fn loss_utilization(&self, loss_limit: Decimal) -> Decimal {
         let loss = -self.pnl().min(Decimal::ZERO);
         let share = loss.checked_div(loss_limit).unwrap_or(Decimal::MAX);
-        share.round_dp_with_strategy(4, rust_decimal::RoundingStrategy::ToZero)
+        share.round_dp_with_strategy(4, rust_decimal::RoundingStrategy::ToZero).normalize()
     }
 
     /// Whether nothing is left to close or to cancel.

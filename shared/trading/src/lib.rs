@@ -21,12 +21,19 @@
 
 use std::time::Duration;
 
+pub mod api;
+pub mod config;
+pub mod directory;
 pub mod figures;
 pub mod instrument;
+pub mod peer;
 pub mod session;
 
+pub use config::{ClusterError, TradingConfig};
+pub use directory::Directory;
 pub use figures::{Figures, OpenPosition};
 pub use instrument::Instrument;
+pub use peer::{Peer, PeerError};
 pub use session::{Limits, Session, SessionId, Status};
 
 /// The `latest` channel of all sessions' records, by session id.

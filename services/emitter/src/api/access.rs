@@ -59,7 +59,7 @@ pub(crate) async fn disconnect(
 ) -> Result<Json<OrderedBody>, Refusal> {
     let user = user(&id)?;
     let (head, stream) = request.into_parts();
-    let text = body::read(&app, &head, stream, app.config.emitter.body_bytes_max).await?;
+    let text = body::read(app.config.emitter.body_timeout(), &head, stream, app.config.emitter.body_bytes_max).await?;
     let body = if text.is_empty() { DisconnectBody::default() } else { body::parse(&text)? };
     let reason = body.reason.unwrap_or_else(|| Text::from("disconnected by an operator".to_owned())).into();
     app.order(&operator, Control::Disconnect { user, reason }).await?;
@@ -72,7 +72,7 @@ pub(crate) async fn revoke(
     request: Request,
 ) -> Result<Json<OrderedBody>, Refusal> {
     let (head, stream) = request.into_parts();
-    let text = body::read(&app, &head, stream, app.config.emitter.body_bytes_max).await?;
+    let text = body::read(app.config.emitter.body_timeout(), &head, stream, app.config.emitter.body_bytes_max).await?;
     let RevokeBody { jti, user_id, iat, expires_at } = body::parse(&text)?;
     let now = now_ms();
     let kept_ms = app.config.emitter.revocation_ttl_s.saturating_mul(1_000);

@@ -78,7 +78,7 @@ pub(crate) async fn impose(
     request: Request,
 ) -> Result<Json<OrderedBody>, Refusal> {
     let (head, stream) = request.into_parts();
-    let text = body::read(&app, &head, stream, app.config.emitter.body_bytes_max).await?;
+    let text = body::read(app.config.emitter.body_timeout(), &head, stream, app.config.emitter.body_bytes_max).await?;
     let BanBody { address, user_id, seconds, reason } = body::parse(&text)?;
     let offender = match (address, user_id) {
         (Some(ip), None) => Offender::Address(ip),

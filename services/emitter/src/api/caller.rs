@@ -3,18 +3,16 @@
 use std::{
     hash::BuildHasher,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::Instant,
 };
 
 use axum::extract::{ConnectInfo, FromRequestParts};
-use http::{header, request::Parts};
-use tickwire_protocol::{ErrorCode, UserId, time::now_ms};
+use http::request::Parts;
+use tickwire_http::Bearer;
+use tickwire_protocol::{ErrorCode, UserId};
 
 use super::{App, Refusal, metrics_code};
-
-/// Longest bearer that is looked at, bytes.
-const BEARER_BYTES_MAX: usize = 16 * 1024;
 
 /// A caller that may publish: an API key, or a token with role `service`.
 #[derive(Debug)]
@@ -106,31 +104,21 @@ async fn admit(app: &App, parts: &Parts) -> Result<Caller, Refusal> {
 }
 
 async fn identify(app: &App, parts: &Parts) -> Result<Caller, Refusal> {
-    let unauthenticated = |message| Refusal::new(ErrorCode::Unauthenticated, message);
-    let bearer = parts
-        .headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, bearer)| bearer.trim())
-        .filter(|bearer| !bearer.is_empty() && bearer.len() <= BEARER_BYTES_MAX)
-        .ok_or_else(|| unauthenticated("send `Authorization: Bearer` with a service token or an API key"))?;
-    if app.keys.contains(bearer) {
-        let id = CallerId::Key(app.hasher.hash_one(bearer));
-        let who = format!("key {}", tickwire_auth::fingerprint(bearer));
-        return Ok(Caller { id, who, is_service: true, is_operator: true });
+    match app.credentials.identify(parts).await? {
+        Bearer::Key(key) => {
+            let who = format!("key {}", tickwire_auth::fingerprint(key.expose()));
+            Ok(Caller {
+                id: CallerId::Key(app.hasher.hash_one(key.expose())),
+                who,
+                is_service: true,
+                is_operator: true,
+            })
+        }
+        Bearer::Token(identity) => Ok(Caller {
+            is_service: identity.has_role("service"),
+            is_operator: identity.has_role("operator"),
+            who: format!("user {}", identity.user),
+            id: CallerId::Token(identity.user),
+        }),
     }
-    let Some(verifier) = &app.verifier else { return Err(unauthenticated("the API key is not known here")) };
-    let identity = verifier.verify(bearer).await?;
-    let revocations = app.revocations.lock().unwrap_or_else(PoisonError::into_inner);
-    if revocations.is_revoked(&identity, now_ms()) {
-        return Err(unauthenticated("the token has been revoked"));
-    }
-    Ok(Caller {
-        is_service: identity.has_role("service"),
-        is_operator: identity.has_role("operator"),
-        who: format!("user {}", identity.user),
-        id: CallerId::Token(identity.user),
-    })
 }

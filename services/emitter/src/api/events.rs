@@ -12,11 +12,12 @@ use tickwire_backplane::{AlertId, AlertSpec, Publish};
 use tickwire_protocol::{Position, time::now_ms};
 use utoipa::ToSchema;
 
-use super::{App, Refusal, body, caller::Service, context, publishing::Outcome, refusal::ErrorBody};
+use super::{App, Refusal, body, caller::Service, context, publishing::Outcome};
 use crate::{
     events::{Event, InvalidEvent, Message, Stamp},
     publish::{Receipt, RequestContext, check_age, check_key},
 };
+use tickwire_http::ErrorBody;
 
 /// Where an event went. `channel` and `position` repeat the first result.
 #[derive(Debug, Serialize, ToSchema)]
@@ -54,7 +55,7 @@ pub(crate) async fn publish<E: Event>(
 ) -> Result<Response, Refusal> {
     let (head, stream) = request.into_parts();
     let context = context(&head)?;
-    let text = body::read(&app, &head, stream, app.config.emitter.body_bytes_max).await?;
+    let text = body::read(app.config.emitter.body_timeout(), &head, stream, app.config.emitter.body_bytes_max).await?;
     let event: E = body::parse(&text)?;
     let mut batch = Vec::new();
     for publish in prepare(&app, &context, &event)? {

@@ -86,7 +86,7 @@ pub(crate) async fn notify(
     let user = user(&id)?;
     let (head, stream) = request.into_parts();
     let context = context(&head)?;
-    let text = body::read(&app, &head, stream, app.config.emitter.body_bytes_max).await?;
+    let text = body::read(app.config.emitter.body_timeout(), &head, stream, app.config.emitter.body_bytes_max).await?;
     let notification: NotificationBody = body::parse(&text)?;
     notification.check()?;
     let key = notification.idempotency_key.clone().or_else(|| context.idempotency_key.clone());

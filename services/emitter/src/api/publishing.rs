@@ -11,8 +11,9 @@ use tickwire_backplane::Publish;
 use tickwire_protocol::{ChannelName, Priority, RawJson, publication::Tags};
 use utoipa::ToSchema;
 
-use super::{App, Refusal, body, caller::Service, context, refusal::ErrorBody};
+use super::{App, Refusal, body, caller::Service, context};
 use crate::publish::{MessageBody, Receipt};
+use tickwire_http::ErrorBody;
 
 /// Messages in one batch.
 pub(super) const BATCH_MAX: usize = 256;
@@ -76,7 +77,7 @@ pub(crate) async fn publish(
 ) -> Result<Json<Receipt>, Refusal> {
     let (head, stream) = request.into_parts();
     let context = context(&head)?;
-    let text = body::read(&app, &head, stream, app.config.emitter.body_bytes_max).await?;
+    let text = body::read(app.config.emitter.body_timeout(), &head, stream, app.config.emitter.body_bytes_max).await?;
     let message: MessageBody = body::parse(&text)?;
     let publish = app.prepare(&context, message)?;
     Ok(Json(app.publish(publish).await?))
@@ -91,7 +92,7 @@ pub(crate) async fn batch(
 ) -> Result<axum::response::Response, Refusal> {
     let (head, stream) = request.into_parts();
     let context = context(&head)?;
-    let text = body::read(&app, &head, stream, app.config.emitter.batch_bytes_max).await?;
+    let text = body::read(app.config.emitter.body_timeout(), &head, stream, app.config.emitter.batch_bytes_max).await?;
     let BatchBody { messages } = body::parse(&text)?;
     check_count("messages", messages.len(), BATCH_MAX)?;
     let prepared = messages.into_iter().enumerate().map(|(at, message)| {
@@ -111,7 +112,7 @@ pub(crate) async fn broadcast(
 ) -> Result<axum::response::Response, Refusal> {
     let (head, stream) = request.into_parts();
     let context = context(&head)?;
-    let text = body::read(&app, &head, stream, app.config.emitter.body_bytes_max).await?;
+    let text = body::read(app.config.emitter.body_timeout(), &head, stream, app.config.emitter.body_bytes_max).await?;
     let BroadcastBody { channels, data, key, priority, tags, idempotency_key, timestamp } = body::parse(&text)?;
     check_count("channels", channels.len(), BROADCAST_MAX)?;
     let mut seen = BTreeSet::new();

@@ -31,6 +31,37 @@ use crate::{
     publish::{MessageBody, Receipt},
 };
 
+const DESCRIPTION: &str = "\
+Publishes to Tickwire. A 2xx means that the backplane has the message.
+
+**Callers** send `Authorization: Bearer` with a token whose roles hold `service`, or with an API key.
+
+**Bodies** are JSON or MessagePack, as `Content-Type` says; answers have the same form. Unknown fields are refused. Prices and \
+quantities are decimal strings (numbers are accepted) and are published as strings with the digits that were sent.
+
+**Idempotency.** The same `Idempotency-Key` header (or `idempotencyKey` field, which goes first) within 5 minutes gets the first \
+answer again, with `duplicate: true`, and publishes nothing. A key belongs to its channel and, for typed events, to their kind. After a \
+503 repeat the request under the same key.
+
+**Age.** A `timestamp` more than 60 s from now is refused (`stale_message`).
+
+**Signatures.** `signature` is HMAC-SHA256, in hex, under the shared secret, over these bytes: the channel, a line feed, the \
+`timestamp` in decimal digits, a line feed, and the text of `data` exactly as it stands in the body (of a MessagePack body: its rendering as compact \
+JSON, keys in the order sent). A signature that does not verify is refused (`bad_signature`).
+
+**Escalation.** `escalateAfterMs` sets an alert's deadline. Unacknowledged after it, its status is `escalated` and the webhook of `escalation.url` is \
+called with an `EscalationBody`, again and again until it answers 2xx or `escalation.attempts_max` or `age_max_s` is reached. It is called at least \
+once for each alert: `Idempotency-Key` is the alert's id, so that a receiver can tell repetitions. `Tickwire-Signature` is HMAC-SHA256, in hex, under \
+`escalation.secret`, over these bytes: the `Idempotency-Key`, a line feed, the `Tickwire-Timestamp` (milliseconds, decimal digits), a line feed, and the body. \
+A receiver refuses timestamps that are minutes old. Redirects are not followed.
+
+**Preferences.** A notification, also one that a typed event makes, passes its user's preferences when it is made. What they mute is neither stored nor \
+delivered; what reaches the inbox carries `\"presentation\":{\"sound\",\"toast\"}`, both false where it is to be silent. Level `emergency` (`alertLevel`, beside `type` \
+or in `data`; an emergency stop) is always shown, `critical` never muted. Without `alertLevel` the level follows from the priority: critical is `critical`, \
+high `warning`, else `info`.
+
+**Errors** are `{\"error\":{\"code\",\"message\",\"retryable\"}}`; 429 and 503 carry `Retry-After`.";
+
 type AppRouter = Router<Arc<App>>;
 
 struct Routes {
@@ -226,7 +257,11 @@ fn probe_routes(routes: Routes) -> Routes {
             probes::scrape,
             describe("service", "Metrics for Prometheus").answers_text("application/openmetrics-text", "OpenMetrics"),
         )
-        .get("/docs", docs::page, describe("service", "A page to try this API").answers_text("text/html", "HTML"))
+        .get(
+            "/docs",
+            async || docs::page("emitter"),
+            describe("service", "A page to try this API").answers_text("text/html", "HTML"),
+        )
 }
 
 /// Lets pages of these origins call, with a token in a header: there are no cookies here that a browser would add by itself.
@@ -251,7 +286,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
     let mut probes = probe_routes(Routes { router: Router::new(), document });
     probes.document.add(HttpMethod::Get, "/openapi.json", described);
-    let document = probes.document.finish().to_json().unwrap_or_else(|_| "{}".to_owned());
+    let document =
+        probes.document.finish("Tickwire emitter", DESCRIPTION).to_json().unwrap_or_else(|_| "{}".to_owned());
     let serve = move || async move { ([(header::CONTENT_TYPE, "application/json")], document).into_response() };
     let nothing = || async { Refusal::not_found("there is nothing at this path; /openapi.json lists what there is") };
     let method = || async {

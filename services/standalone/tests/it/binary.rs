@@ -69,8 +69,16 @@ async fn publishes(curl: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_banner_prints_works_and_sigterm_ends_it() {
-    let mut process =
-        start(&["--listen", "127.0.0.1:0", "--emitter-listen", "127.0.0.1:0", "--feed-listen", "127.0.0.1:0"]);
+    let mut process = start(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--emitter-listen",
+        "127.0.0.1:0",
+        "--feed-listen",
+        "127.0.0.1:0",
+        "--session-listen",
+        "127.0.0.1:0",
+    ]);
     let (token, address, curl) = tokio::task::block_in_place(|| banner(&mut process));
     let mut raw = Raw::connect_with_token(&address, &token, None).await;
     raw.send(r#"{"type":"subscribe","channels":["room:lobby"]}"#).await;
@@ -93,8 +101,16 @@ async fn what_the_banner_prints_works_and_sigterm_ends_it() {
 
 #[test]
 fn without_a_secret_it_starts_on_loopback_only() {
-    let mut process =
-        start(&["--listen", "0.0.0.0:0", "--emitter-listen", "127.0.0.1:0", "--feed-listen", "127.0.0.1:0"]);
+    let mut process = start(&[
+        "--listen",
+        "0.0.0.0:0",
+        "--emitter-listen",
+        "127.0.0.1:0",
+        "--feed-listen",
+        "127.0.0.1:0",
+        "--session-listen",
+        "127.0.0.1:0",
+    ]);
     assert_eq!(process.0.wait().unwrap().code(), Some(64));
     let mut reason = String::new();
     process.0.stderr.take().unwrap().read_to_string(&mut reason).unwrap();

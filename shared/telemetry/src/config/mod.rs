@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 pub use render::defaults;
 
 /// Every section that some service has. A section outside this list is a mistake.
-pub const SECTIONS: [&str; 14] = [
+pub const SECTIONS: [&str; 15] = [
     "algorithm",
     "auth",
     "backplane",
@@ -38,6 +38,7 @@ pub const SECTIONS: [&str; 14] = [
     "session",
     "standalone",
     "telemetry",
+    "trading",
 ];
 
 /// What every variable begins with.

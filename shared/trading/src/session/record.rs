@@ -5,6 +5,7 @@ use std::fmt;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use tickwire_protocol::{RawJson, UserId};
+use utoipa::ToSchema;
 
 use super::{Event, Name, SessionId, Summary};
 use crate::Instrument;
@@ -19,7 +20,7 @@ const TIME_LIMIT_MS_MAX: u64 = 366 * 86_400_000;
 const MONEY_MAX: u64 = 1_000_000_000_000;
 
 /// Where a session stands, as the wire says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Its bot trades.
@@ -59,31 +60,37 @@ impl fmt::Display for Status {
 }
 
 /// What a session may lose and how long it may run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limits {
     /// The loss, fees included, at which it is stopped: above zero, in the quote currency.
+    #[schema(value_type = String)]
     pub loss_limit: Decimal,
     /// How long it runs from its start, pauses included; 1,000 to a year's milliseconds. None: until it is stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_limit_ms: Option<u64>,
     /// Greatest sum of its positions' absolute values. None: its capital.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub exposure_limit: Option<Decimal>,
 }
 
 /// What a user asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewSession {
     /// Which strategy decides, such as `sma-crossover`.
+    #[schema(value_type = String)]
     pub algorithm_id: Name,
     /// Its parameters, an object; the algorithm says what they mean and refuses what it does not know.
     #[serde(default = "no_parameters")]
+    #[schema(value_type = Object)]
     pub parameters: RawJson,
     /// What it may trade: 1 to 32, all with the same quote currency.
+    #[schema(value_type = Vec<String>)]
     pub symbols: Vec<Instrument>,
     /// Money that it starts with, above zero.
+    #[schema(value_type = String)]
     pub capital: Decimal,
     /// Its limits.
     pub limits: Limits,
@@ -135,7 +142,7 @@ impl NewSession {
 }
 
 /// How a session ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ending {
     /// When, milliseconds since the Unix epoch.
@@ -148,20 +155,26 @@ pub struct Ending {
 }
 
 /// A trading session: what the session service answers and `trading:sessions` carries. Times are milliseconds since the Unix epoch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
     /// Its id.
+    #[schema(value_type = String)]
     pub session_id: SessionId,
     /// Its owner.
+    #[schema(value_type = String)]
     pub user_id: UserId,
     /// Which strategy decides.
+    #[schema(value_type = String)]
     pub algorithm_id: Name,
     /// The strategy's parameters, an object.
+    #[schema(value_type = Object)]
     pub parameters: RawJson,
     /// What it may trade.
+    #[schema(value_type = Vec<String>)]
     pub symbols: Vec<Instrument>,
     /// Money that it started with.
+    #[schema(value_type = String)]
     pub capital: Decimal,
     /// Its limits.
     pub limits: Limits,

@@ -3,6 +3,8 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use utoipa::ToSchema;
+
 use super::{Session, Status};
 use crate::Figures;
 
@@ -49,16 +51,18 @@ pub enum Event {
 }
 
 /// A session's final figures.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// How it ended.
     pub status: Status,
     /// What it gained or lost, fees included. Unknown where the account could not be asked.
     #[serde(rename = "finalPnL", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub final_pnl: Option<Decimal>,
     /// Fees of it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub fees: Option<Decimal>,
     /// Fills.
     #[serde(skip_serializing_if = "Option::is_none")]

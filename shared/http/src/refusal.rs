@@ -18,26 +18,30 @@ const BACKPLANE_RETRY: Duration = Duration::from_secs(1);
 
 /// An error with its status.
 #[derive(Debug, Clone)]
-pub(crate) struct Refusal {
-    pub(crate) code: ErrorCode,
-    pub(crate) message: String,
-    pub(crate) retry_after: Option<Duration>,
+pub struct Refusal {
+    /// What it is, as the wire contract calls it.
+    pub code: ErrorCode,
+    /// For a human.
+    pub message: String,
+    /// How long the caller should wait.
+    pub retry_after: Option<Duration>,
+    /// A closer name than the contract's, in its place.
+    name: Option<&'static str>,
     status: StatusCode,
     is_retryable: bool,
 }
 
 /// The body of every answer that is no success.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ErrorBody {
+pub struct ErrorBody {
     error: ErrorFields,
 }
 
 /// What was refused.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ErrorFields {
+pub struct ErrorFields {
     /// `bad_request`, `unauthenticated`, …
-    #[schema(value_type = String)]
-    code: ErrorCode,
+    code: &'static str,
     /// For a human.
     message: String,
     /// Whether the same request may succeed later.
@@ -45,35 +49,53 @@ pub(crate) struct ErrorFields {
 }
 
 impl Refusal {
-    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+    /// With the status and retryability of its code.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { code, message: message.into(), retry_after: None, status, is_retryable: code.is_retryable() }
+        Self { code, message: message.into(), retry_after: None, name: None, status, is_retryable: code.is_retryable() }
     }
 
-    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+    /// Something is wrong with the request.
+    pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::BadRequest, message)
     }
 
     /// Nothing stands at this path.
-    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+    pub fn not_found(message: impl Into<String>) -> Self {
         Self::bad_request(message).status(StatusCode::NOT_FOUND)
     }
 
-    pub(crate) fn status(self, status: StatusCode) -> Self {
+    /// A clash with what there is: 409 with a `name` of the service's own in place of a code.
+    pub fn conflict(name: &'static str, message: impl Into<String>) -> Self {
+        Self { name: Some(name), ..Self::bad_request(message).status(StatusCode::CONFLICT) }
+    }
+
+    /// With another status than its code's.
+    #[must_use]
+    pub fn status(self, status: StatusCode) -> Self {
         Self { status, ..self }
     }
 
-    pub(crate) fn retry_after(self, after: Duration) -> Self {
+    /// With a time to wait.
+    #[must_use]
+    pub fn retry_after(self, after: Duration) -> Self {
         Self { retry_after: Some(after), ..self }
     }
 
-    pub(crate) fn body(&self) -> ErrorBody {
-        let Self { code, message, is_retryable, .. } = self;
-        ErrorBody { error: ErrorFields { code: *code, message: message.clone(), retryable: *is_retryable } }
+    /// The body.
+    pub fn body(&self) -> ErrorBody {
+        let Self { code, name, message, is_retryable, .. } = self;
+        ErrorBody {
+            error: ErrorFields {
+                code: name.unwrap_or(code.as_str()),
+                message: message.clone(),
+                retryable: *is_retryable,
+            },
+        }
     }
 
     /// The answer with `body` in place of the usual one.
-    pub(crate) fn respond(&self, body: impl Serialize) -> Response {
+    pub fn respond(&self, body: impl Serialize) -> Response {
         let mut response = (self.status, Json(body)).into_response();
         if let Some(after) = self.retry_after {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);

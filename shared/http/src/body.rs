@@ -1,19 +1,22 @@
 //! From a request's bytes to a closed struct, and the form of answers.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::{HeaderMap, StatusCode, header, request::Parts};
 use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 use tickwire_protocol::{ErrorCode, codec};
 
-use super::{App, Refusal};
+use crate::Refusal;
 
 /// Maps and lists inside one another in a body.
 const DEPTH_MAX: usize = 64;
 
 /// How a body is written. Answers have the form of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+#[allow(missing_docs, reason = "the formats' names")]
+pub enum Format {
     Json,
     MsgPack,
 }
@@ -32,7 +35,7 @@ impl Format {
     }
 
     /// The form of the answer: that of the body, or of what `Accept` asks for.
-    pub(crate) fn of_answer(headers: &HeaderMap) -> Self {
+    pub fn of_answer(headers: &HeaderMap) -> Self {
         if headers.contains_key(header::CONTENT_TYPE) {
             return Self::of_content(headers).unwrap_or(Self::Json);
         }
@@ -41,15 +44,15 @@ impl Format {
     }
 }
 
-/// Reads a whole body as JSON text, at most `bytes_max` bytes as sent.
-pub(crate) async fn read(app: &App, parts: &Parts, body: Body, bytes_max: usize) -> Result<String, Refusal> {
+/// Reads a whole body as JSON text, at most `bytes_max` bytes as sent, which have `timeout` to arrive.
+pub async fn read(timeout: Duration, parts: &Parts, body: Body, bytes_max: usize) -> Result<String, Refusal> {
     let Some(format) = Format::of_content(&parts.headers) else {
         let message = "the Content-Type is application/json or application/msgpack";
         return Err(Refusal::bad_request(message).status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     };
     let too_large = || Refusal::new(ErrorCode::TooLarge, format!("the body is longer than {bytes_max} bytes"));
     let reading = axum::body::to_bytes(body, bytes_max);
-    let bytes = match tokio::time::timeout(app.config.emitter.body_timeout(), reading).await {
+    let bytes = match tokio::time::timeout(timeout, reading).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(error)) => {
             let is_long = error.into_inner().is::<LengthLimitError>();
@@ -68,7 +71,7 @@ pub(crate) async fn read(app: &App, parts: &Parts, body: Body, bytes_max: usize)
 }
 
 /// Parses `text` into `T`; the message names the field that is wrong.
-pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Refusal> {
+pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Refusal> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -82,7 +85,7 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Refusal> {
 }
 
 /// `text` fit to be echoed: short and without control characters.
-pub(crate) fn cut(text: &str) -> String {
+pub fn cut(text: &str) -> String {
     const CHARS_MAX: usize = 200;
     text.chars().take(CHARS_MAX).map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
 }

@@ -28,7 +28,7 @@ struct Ends {
 
 /// Serves `listener` until `shutdown`, then finishes what is in progress within `drain`. At `connections_max` open
 /// connections further ones wait to be accepted.
-pub(crate) async fn serve(
+pub async fn serve(
     listener: TcpListener,
     router: Router,
     connections_max: usize,

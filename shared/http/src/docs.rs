@@ -28,7 +28,9 @@ fn hash_of(tag: &str) -> String {
     format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(content)))
 }
 
-pub(crate) async fn page() -> Response {
-    ([(header::CONTENT_SECURITY_POLICY, POLICY.as_str()), (header::REFERRER_POLICY, "no-referrer")], Html(PAGE))
+/// The page of the service called `name`: `session`, say.
+pub fn page(name: &str) -> Response {
+    let page = PAGE.replace("{name}", name);
+    ([(header::CONTENT_SECURITY_POLICY, POLICY.as_str()), (header::REFERRER_POLICY, "no-referrer")], Html(page))
         .into_response()
 }
