@@ -29,8 +29,12 @@ struct Pace {
     count: u32,
 }
 
+/// Multiples of it, modulo one, spread evenly however many consecutive ones are taken.
+const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
+
 impl Schedule {
-    /// Starts each channel at another phase of its period, so that equal rates do not mean one burst.
+    /// Starts each channel at another phase of its period, so that equal rates do not mean one burst: not all of them, and not
+    /// the few of one kind that stand next to each other among thousands of others.
     pub fn new(channels: &[ChannelPlan]) -> Self {
         let mut next = BinaryHeap::with_capacity(channels.len());
         let mut paces = Vec::with_capacity(channels.len());
@@ -38,7 +42,7 @@ impl Schedule {
             let period =
                 if channel.rate_hz > 0.0 { Duration::from_secs_f64(1.0 / channel.rate_hz) } else { Duration::ZERO };
             if !period.is_zero() {
-                let phase = period.mul_f64(f64::from(index) / channels.len() as f64);
+                let phase = period.mul_f64((f64::from(index) * GOLDEN_RATIO).fract());
                 next.push(Reverse((phase, index)));
             }
             // Where few messages are sent, not all channels begin with a critical one at the same time.
@@ -117,5 +121,17 @@ mod tests {
         let mut first: Vec<_> = drain(&mut schedule, Duration::from_millis(950), 1.0);
         first.dedup_by_key(|due| due.at);
         assert_eq!(first.len(), 10);
+    }
+
+    #[test]
+    fn neighbours_among_many_channels_are_no_burst() {
+        let mut rates = vec![0.5; 1_000];
+        rates[..50].fill(2.0);
+        let mut schedule = Schedule::new(&channels(&rates, 0));
+        let mut busiest = [0_u32; 10];
+        for due in drain(&mut schedule, Duration::from_millis(499), 1.0).iter().filter(|due| due.channel < 50) {
+            busiest[due.at.as_millis() as usize / 50] += 1;
+        }
+        assert!(busiest.iter().all(|count| (3..=7).contains(count)), "{busiest:?}");
     }
 }
