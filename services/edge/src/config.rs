@@ -122,7 +122,7 @@ impl EdgeConfig {
     /// Reads the dashboard, if there is a directory of it.
     pub fn site(&self) -> Result<Option<Arc<Site>>, EdgeError> {
         let directory = self.dashboard_dir.as_ref();
-        directory.map(|path| Site::load(path, &self.dashboard_services).map(Arc::new)).transpose()
+        directory.map(|path| Site::load(path, &self.dashboard_services, &self.nodes).map(Arc::new)).transpose()
     }
 
     /// `heartbeat_interval_ms` as a duration.

@@ -55,10 +55,11 @@ pub struct Site {
 impl Site {
     /// A site of `files` (path without leading slash, content). `services` are the bases of other services' addresses by
     /// name, such as `emitter` → `https://api.example.com/emitter` or `/emitter`: told to the dashboard, and opened for it in
-    /// the content security policy.
+    /// the content security policy. So are `nodes`, the edges' public addresses: the page connects to any of them.
     pub fn new(
         files: impl IntoIterator<Item = (String, Bytes)>,
         services: &BTreeMap<String, String>,
+        nodes: &[String],
     ) -> Result<Self, EdgeError> {
         let mut all: HashMap<String, Bytes> = files.into_iter().collect();
         let bytes: usize = all.values().map(Bytes::len).sum();
@@ -76,11 +77,11 @@ impl Site {
             files.insert(name.clone(), File::new(&name, plain, gzip));
         }
         let settings = serde_json::json!({ "services": services }).to_string().into();
-        Ok(Self { files, settings, development: None, policy: policy(services)? })
+        Ok(Self { files, settings, development: None, policy: policy(services, nodes)? })
     }
 
     /// The files below `directory`.
-    pub fn load(directory: &Path, services: &BTreeMap<String, String>) -> Result<Self, EdgeError> {
+    pub fn load(directory: &Path, services: &BTreeMap<String, String>, nodes: &[String]) -> Result<Self, EdgeError> {
         let mut files = Vec::new();
         let mut open = vec![directory.to_owned()];
         let failed = |path: &Path, error: std::io::Error| site(format!("{}: {error}", path.display()));
@@ -98,7 +99,7 @@ impl Site {
                 }
             }
         }
-        Self::new(files, services)
+        Self::new(files, services, nodes)
     }
 
     /// Adds credentials for development: a JSON document that only a browser on this machine is shown.
@@ -173,29 +174,41 @@ fn site(why: String) -> EdgeError {
 }
 
 /// Only its own scripts and styles run, nothing frames it, and only this edge and the services named are reached.
-fn policy(services: &BTreeMap<String, String>) -> Result<HeaderValue, EdgeError> {
+fn policy(services: &BTreeMap<String, String>, nodes: &[String]) -> Result<HeaderValue, EdgeError> {
     let mut connect = "'self'".to_owned();
     for (name, base) in services {
         let wrong = || site(format!("the address of `{name}` is a path or an http(s) address, not `{base}`"));
-        let is_clean = base.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`,;\\<>".contains(&byte));
-        if !is_clean {
-            return Err(wrong());
-        }
-        if base.starts_with('/') && !base.starts_with("//") {
+        if base.starts_with('/') && !base.starts_with("//") && is_clean(base) {
             continue;
         }
-        let (scheme, rest) = base.split_once("://").ok_or_else(wrong)?;
-        let host = rest.split('/').next().unwrap_or_default();
-        if !matches!(scheme, "http" | "https") || host.is_empty() {
-            return Err(wrong());
-        }
+        let (scheme, host) =
+            origin_of(base).filter(|(scheme, _)| matches!(*scheme, "http" | "https")).ok_or_else(wrong)?;
         connect.extend([" ", scheme, "://", host]);
+    }
+    for node in nodes {
+        let wrong = || site(format!("an address of `edge.nodes` is ws:// or wss://, not `{node}`"));
+        let (scheme, host) = origin_of(node).filter(|(scheme, _)| matches!(*scheme, "ws" | "wss")).ok_or_else(wrong)?;
+        // Where no WebSocket gets through, the same node is asked over HTTP.
+        let http = if scheme == "wss" { "https" } else { "http" };
+        connect.extend([" ", scheme, "://", host, " ", http, "://", host]);
     }
     let text = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; manifest-src 'self'; \
          connect-src {connect}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     HeaderValue::from_str(&text).map_err(|_| site("the content security policy is not a header".into()))
+}
+
+/// Nothing in it ends an expression of the policy.
+fn is_clean(address: &str) -> bool {
+    address.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`,;\\<>".contains(&byte))
+}
+
+/// Scheme and host with port.
+fn origin_of(address: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = address.split_once("://").filter(|_| is_clean(address))?;
+    let host = rest.split('/').next().filter(|host| !host.is_empty())?;
+    Some((scheme, host))
 }
 
 /// Whether the request was sent to a loopback name, and by no proxy: a page elsewhere whose own name was pointed at this machine
@@ -246,7 +259,9 @@ mod tests {
             ("emitter".to_owned(), "https://api.example.com/emitter".to_owned()),
             ("feed".to_owned(), "/feed".to_owned()),
         ]);
-        Site::new(files.map(|(name, text)| (name.to_owned(), Bytes::from_static(text.as_bytes()))), &services).unwrap()
+        let nodes = ["wss://b.example.com/ws".to_owned()];
+        let files = files.map(|(name, text)| (name.to_owned(), Bytes::from_static(text.as_bytes())));
+        Site::new(files, &services, &nodes).unwrap()
     }
 
     fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
@@ -286,12 +301,16 @@ mod tests {
     fn the_policy_opens_the_services_and_nothing_else() {
         let answer = ask(&sample(), "/", &[]).unwrap();
         let policy = answer.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
-        assert!(policy.contains("connect-src 'self' https://api.example.com;"), "{policy}");
+        assert!(
+            policy.contains("connect-src 'self' https://api.example.com wss://b.example.com https://b.example.com;"),
+            "{policy}"
+        );
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"));
         for bad in ["//evil.example", "ftp://x", "https://a;script-src *", "javascript:x", "https://", "a b"] {
             let services = BTreeMap::from([("emitter".to_owned(), bad.to_owned())]);
             let files = [("index.html".to_owned(), Bytes::new())];
-            assert!(Site::new(files, &services).is_err(), "{bad}");
+            assert!(Site::new(files.clone(), &services, &[]).is_err(), "{bad}");
+            assert!(Site::new(files, &BTreeMap::new(), &[bad.to_owned()]).is_err(), "{bad}");
         }
     }
 
@@ -308,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_directory_without_a_page_is_refused() {
-        assert!(Site::load(Path::new("/nonexistent"), &BTreeMap::new()).is_err());
-        assert!(Site::new([("a.js".to_owned(), Bytes::new())], &BTreeMap::new()).is_err());
+        assert!(Site::load(Path::new("/nonexistent"), &BTreeMap::new(), &[]).is_err());
+        assert!(Site::new([("a.js".to_owned(), Bytes::new())], &BTreeMap::new(), &[]).is_err());
     }
 }

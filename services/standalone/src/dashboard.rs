@@ -22,18 +22,24 @@ pub(crate) fn site(
     development: Option<Bytes>,
 ) -> Result<Site, EdgeError> {
     let mut services: BTreeMap<String, String> = config.edge.edge.dashboard_services.clone();
-    for (name, address) in [("emitter", Some(emitter)), ("feed", feed)] {
+    // One that takes any free port is not known yet.
+    let session = config.trading.as_ref().map(|trading| trading.session.listen).filter(|address| address.port() != 0);
+    for (name, address) in [("emitter", Some(emitter)), ("feed", feed), ("session", session)] {
         // Where all addresses are listened on, only whoever runs it knows by which a browser comes.
         if let Some(address) = address.filter(|address| !address.ip().is_unspecified()) {
             services.entry(name.to_owned()).or_insert_with(|| format!("http://{address}"));
         }
     }
+    let nodes = &config.edge.edge.nodes;
     let site = match &config.edge.edge.dashboard_dir {
-        Some(directory) => Site::load(directory, &services)?,
+        Some(directory) => Site::load(directory, &services, nodes)?,
         None if FILES.is_empty() => {
-            Site::new([("index.html".to_owned(), Bytes::from_static(ABSENT.as_bytes()))], &services)?
+            Site::new([("index.html".to_owned(), Bytes::from_static(ABSENT.as_bytes()))], &services, nodes)?
         }
-        None => Site::new(FILES.iter().map(|&(name, bytes)| (name.to_owned(), Bytes::from_static(bytes))), &services)?,
+        None => {
+            let files = FILES.iter().map(|&(name, bytes)| (name.to_owned(), Bytes::from_static(bytes)));
+            Site::new(files, &services, nodes)?
+        }
     };
     Ok(match development {
         Some(document) => site.with_development(document),

@@ -6,12 +6,15 @@ mod vitals;
 use std::sync::Arc;
 
 use axum::{Router, middleware, response::IntoResponse, routing::MethodRouter};
-use http::{StatusCode, header};
+use http::{HeaderName, Method, StatusCode, header};
 use tickwire_http::{
     Credentials, Refusal, docs,
     openapi::{Described, Document, describe},
 };
-use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{Any, CorsLayer},
+};
 use utoipa::openapi::HttpMethod;
 
 pub use caller::{Caller, IdempotencyKey};
@@ -60,6 +63,7 @@ where
         };
         self.router
             .layer(middleware::from_fn_with_state(Arc::clone(&vitals), vitals::admit))
+            .layer(cors())
             .route("/openapi.json", axum::routing::get(serve))
             .route("/docs", axum::routing::get(move || async move { docs::page(name) }))
             .with_state(state)
@@ -69,4 +73,15 @@ where
             .layer(CatchPanicLayer::custom(vitals::panicked))
             .layer(middleware::from_fn_with_state(vitals, vitals::observe))
     }
+}
+
+/// Lets every page call, such as the dashboard wherever it is served: nothing is answered without a token in a header, and a browser
+/// adds none by itself, as it does a cookie.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST, Method::PUT])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key")])
+        .expose_headers([header::RETRY_AFTER])
+        .max_age(std::time::Duration::from_secs(600))
 }
