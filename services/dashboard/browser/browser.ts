@@ -1,4 +1,4 @@
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, type CDPSession, chromium, type Page } from "playwright-core";
 import { PATIENCE_MS } from "./cluster";
 
 /** Debian's Chromium; another one by `CHROMIUM`. */
@@ -15,18 +15,24 @@ export interface Watched {
   context: BrowserContext;
   /** Errors, policy violations and requests to elsewhere. */
   faults: string[];
+  /** Of the document. */
+  headers: Readonly<Record<string, string>>;
+  /** Chromium's own interface, for what playwright has no word for. */
+  chromium: CDPSession;
 }
 
 export interface Visit {
   theme?: "dark" | "light";
   mobile?: boolean;
+  /** Browser storage as somebody left it who was here before. */
+  stored?: Readonly<Record<string, string>>;
 }
 
 /** Opens a page whose every fault is kept. Connections that a test cuts on purpose are no fault of the page. */
-export async function open(browser: Browser, url: string, { theme = "dark", mobile = false }: Visit = {}): Promise<Watched> {
-  const viewport = mobile ? { width: 390, height: 844 } : { width: 1440, height: 900 };
+export async function open(browser: Browser, url: string, visit: Visit = {}): Promise<Watched> {
+  const { theme = "dark", mobile = false, stored = {} } = visit;
   const context = await browser.newContext({
-    viewport,
+    viewport: mobile ? { width: 390, height: 844 } : { width: 1440, height: 900 },
     colorScheme: theme,
     locale: "en-GB",
     timezoneId: "UTC",
@@ -34,11 +40,12 @@ export async function open(browser: Browser, url: string, { theme = "dark", mobi
     isMobile: mobile,
     hasTouch: mobile,
   });
-  await context.addInitScript(() =>
+  await context.addInitScript((stored) => {
+    for (const [name, value] of Object.entries(stored)) localStorage.setItem(name, value);
     globalThis.document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
       console.error(`policy: ${violatedDirective} against ${blockedURI}`),
-    ),
-  );
+    );
+  }, stored);
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   const faults: string[] = [];
@@ -50,6 +57,9 @@ export async function open(browser: Browser, url: string, { theme = "dark", mobi
   page.on("request", (request) => {
     if (!/^(http|ws):\/\/127\.0\.0\.1[:/]|^(data|blob):/.test(request.url())) faults.push(`request to ${request.url()}`);
   });
-  await page.goto(url);
-  return { page, context, faults };
+  const headers = (await page.goto(url))?.headers() ?? {};
+  return { page, context, faults, headers, chromium: await context.newCDPSession(page) };
 }
+
+/** Until the connection is there. */
+export const isLive = ({ page }: Watched) => page.getByText("Live", { exact: true }).first().waitFor();

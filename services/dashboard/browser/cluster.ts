@@ -1,18 +1,27 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const SECRET = "a secret of thirty-two bytes or more";
 const KEY = "an api key of thirty-two bytes or more";
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+/** Where the binaries are: those that `cargo build` made. */
+const BINARIES = process.env.TICKWIRE_BIN_DIR ?? file("../../../target/debug");
+const KEYS = { TICKWIRE_AUTH__HS256_SECRET: SECRET, TICKWIRE_EMITTER__API_KEYS: KEY };
+const DASHBOARD = { TICKWIRE_EDGE__DASHBOARD_DIR: file("../dist"), TICKWIRE_TELEMETRY__LOG_FILTER: "error" };
 
 /** How long anything may take on a busy machine, milliseconds. */
 export const PATIENCE_MS = 30_000;
 
+export const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
 /** A port that was free a moment ago. */
-async function port(): Promise<number> {
+async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
@@ -29,20 +38,83 @@ export function token(user: string, roles: readonly string[] = ["desk"], seconds
   return `${body}.${createHmac("sha256", SECRET).update(body).digest("base64url")}`;
 }
 
-/** Standalone with this build of the dashboard; it can be killed and started again on the same ports. */
-export class Cluster {
-  #process: ChildProcess | undefined;
-  readonly #ports: { edge: number; emitter: number };
-  readonly #own: boolean;
+/** A program of the cluster that can be killed and started again. */
+class Program {
+  #child: ChildProcess | undefined;
 
-  private constructor(ports: { edge: number; emitter: number }, own: boolean) {
-    this.#ports = ports;
-    this.#own = own;
+  constructor(
+    readonly path: string,
+    readonly args: readonly string[],
+    readonly environment: Record<string, string> = {},
+  ) {}
+
+  up(): void {
+    const env = { ...process.env, ...this.environment };
+    this.#child = spawn(this.path, this.args, { env, stdio: ["ignore", "ignore", "inherit"] });
   }
 
-  /** `ownSecret: false` lets the server make its own keys, as a developer's first run does. */
+  get hasEnded(): boolean {
+    return this.#child?.exitCode !== null;
+  }
+
+  async down(): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, "exit");
+    child.kill("SIGKILL");
+    await ended;
+  }
+}
+
+/** What serves this build of the dashboard, with an emitter behind it. */
+export class Cluster {
+  readonly #programs: readonly Program[];
+  readonly #ports: { edge: number; emitter: number };
+  /** Only of a cluster on Redis. */
+  readonly redis: Program | undefined;
+
+  private constructor(ports: { edge: number; emitter: number }, programs: readonly Program[], redis?: Program) {
+    this.#ports = ports;
+    this.#programs = programs;
+    this.redis = redis;
+  }
+
+  /** Standalone. `ownSecret: false` lets it make its own keys, as a developer's first run does. */
   static async start({ ownSecret = true } = {}): Promise<Cluster> {
-    const cluster = new Cluster({ edge: await port(), emitter: await port() }, ownSecret);
+    const [edge, emitter] = [await freePort(), await freePort()];
+    const listen = ["--listen", `127.0.0.1:${edge}`, "--emitter-listen", `127.0.0.1:${emitter}`];
+    const free = ["--feed-listen", "127.0.0.1:0", "--session-listen", "127.0.0.1:0"];
+    const standalone = new Program(join(BINARIES, "tickwire-standalone"), [...listen, ...free], {
+      ...DASHBOARD,
+      ...(ownSecret ? KEYS : {}),
+    });
+    const cluster = new Cluster({ edge, emitter }, [standalone]);
+    await cluster.up();
+    return cluster;
+  }
+
+  /** An edge and an emitter on a Redis of their own. */
+  static async onRedis(): Promise<Cluster> {
+    const [edge, emitter, redis] = [await freePort(), await freePort(), await freePort()];
+    const directory = mkdtempSync(join(tmpdir(), "tickwire-dashboard-"));
+    process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+    const store = new Program("redis-server", [
+      ...["--port", String(redis), "--bind", "127.0.0.1", "--save", "", "--loglevel", "warning", "--dir", directory],
+    ]);
+    const environment = {
+      ...DASHBOARD,
+      ...KEYS,
+      TICKWIRE_BACKPLANE__URL: `redis://127.0.0.1:${redis}`,
+      TICKWIRE_EDGE__DASHBOARD_SERVICES__EMITTER: `http://127.0.0.1:${emitter}`,
+      TICKWIRE_EMITTER__ALLOWED_ORIGINS: `http://127.0.0.1:${edge}`,
+    };
+    const programs = [
+      store,
+      new Program(join(BINARIES, "tickwire-edge"), ["--listen", `127.0.0.1:${edge}`, "--node", "edge-a"], environment),
+      new Program(join(BINARIES, "tickwire-emitter"), ["--listen", `127.0.0.1:${emitter}`], environment),
+    ];
+    const cluster = new Cluster({ edge, emitter }, programs, store);
     await cluster.up();
     return cluster;
   }
@@ -52,44 +124,25 @@ export class Cluster {
   }
 
   async up(): Promise<void> {
-    const { edge, emitter } = this.#ports;
-    const program = process.env.TICKWIRE_STANDALONE ?? file("../../../target/debug/tickwire-standalone");
-    const keys = this.#own ? { TICKWIRE_AUTH__HS256_SECRET: SECRET, TICKWIRE_EMITTER__API_KEYS: KEY } : {};
-    const env = {
-      ...process.env,
-      ...keys,
-      TICKWIRE_EDGE__DASHBOARD_DIR: file("../dist"),
-      TICKWIRE_TELEMETRY__LOG_FILTER: "error",
-    };
-    const child = spawn(
-      program,
-      ["--listen", `127.0.0.1:${edge}`, "--emitter-listen", `127.0.0.1:${emitter}`, "--feed-listen", "127.0.0.1:0", "--session-listen", "127.0.0.1:0"],
-      {
-        env,
-        stdio: ["ignore", "ignore", "inherit"],
-      },
-    );
-    this.#process = child;
+    for (const program of this.#programs) program.up();
     const deadline = Date.now() + PATIENCE_MS;
-    for (;;) {
-      if (child.exitCode !== null) throw new Error(`standalone ended with ${child.exitCode}`);
-      const answers = await fetch(`${this.url}/readyz`).then(
-        (answer) => answer.ok,
-        () => false,
-      );
-      if (answers) return;
-      if (Date.now() > deadline) throw new Error("standalone is not ready");
-      await new Promise((resolve) => setTimeout(resolve, 50));
+    for (const port of [this.#ports.edge, this.#ports.emitter]) {
+      const isReady = () =>
+        fetch(`http://127.0.0.1:${port}/readyz`).then(
+          (answer) => answer.ok,
+          () => false,
+        );
+      while (!(await isReady())) {
+        const ended = this.#programs.find((program) => program.hasEnded);
+        if (ended) throw new Error(`${ended.path} has ended`);
+        if (Date.now() > deadline) throw new Error(`port ${port} is not ready`);
+        await sleep(50);
+      }
     }
   }
 
-  async down(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    const child = this.#process;
-    this.#process = undefined;
-    if (!child || child.exitCode !== null) return;
-    const ended = once(child, "exit");
-    child.kill(signal);
-    await ended;
+  async down(): Promise<void> {
+    await Promise.all(this.#programs.map((program) => program.down()));
   }
 
   /** Calls the emitter; fails where it refuses. */

@@ -1,10 +1,10 @@
 import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import AxeBuilder from "@axe-core/playwright";
-import type { Browser } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { launch, open, type Visit } from "./browser";
-import { Cluster, token } from "./cluster";
+import { isLive, launch, open, type Visit } from "./browser";
+import { Cluster, PATIENCE_MS, token } from "./cluster";
 import { play } from "./scene";
 
 const SHOTS = fileURLToPath(new URL("../screenshots/", import.meta.url));
@@ -26,6 +26,22 @@ const VISITS: readonly (Visit & { as: string })[] = [
   { as: "mobile", mobile: true },
 ];
 
+/** The watch list of somebody who has used it. */
+const stored = { "tickwire.watched": JSON.stringify(["binance:BTC/USDT", "BTC/USDT", "ETH/USDT", "SOL/USDT"]) };
+
+/** Charts are there, and what is measured between two looks has been looked at twice. */
+async function settled(page: Page, name: string): Promise<void> {
+  if (name === "operations") {
+    await page.getByLabel("Alerts of user").fill("dev");
+    await page.getByLabel("Alerts of user").press("Enter");
+    await page.getByText(/\/s$/).first().waitFor();
+    await page.getByLabel("Unacknowledged alerts of dev").waitFor();
+  }
+  const charts = page.locator(".chart[role=img]");
+  if (name === "session" || name === "markets") await charts.locator("canvas").first().waitFor();
+  await page.waitForTimeout(300);
+}
+
 let cluster: Cluster;
 let browser: Browser;
 
@@ -43,19 +59,12 @@ afterAll(async () => {
 
 describe.each(VISITS)("$as", (visit) => {
   test.each(SCREENS)("$name shows its data, breaks no policy and is accessible", async ({ name, path, shows }) => {
-    const { page, context, faults } = await open(browser, `${cluster.url}/#token=${token("dev", ["desk", "operator"])}`, visit);
-    await page.getByText("Live", { exact: true }).first().waitFor();
-    // The watch list of somebody who has used it.
-    await page.evaluate(() =>
-      localStorage.setItem("tickwire.watched", JSON.stringify(["binance:BTC/USDT", "BTC/USDT", "ETH/USDT", "SOL/USDT"])),
-    );
-    await page.goto(cluster.url + path);
+    const address = `${cluster.url}${path}#token=${token("dev", ["desk", "operator"])}`;
+    const watched = await open(browser, address, { ...visit, stored });
+    const { page, context, faults } = watched;
+    await isLive(watched);
     await page.getByText(shows).first().waitFor();
-    if (name === "operations") {
-      await page.getByLabel("Alerts of user").fill("dev");
-      await page.getByLabel("Alerts of user").press("Enter");
-    }
-    await page.waitForTimeout(1_500);
+    await settled(page, name);
     await page.screenshot({ path: `${SHOTS}${name}-${visit.as}.png`, fullPage: true });
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     expect(wide, "nothing sticks out to the right").toBeLessThanOrEqual(0);
@@ -64,19 +73,65 @@ describe.each(VISITS)("$as", (visit) => {
       ({ id, nodes }) => `${id}: ${nodes.map(({ html, any }) => `${html.slice(0, 120)} ${any[0]?.message ?? ""}`).join(" | ")}`,
     );
     expect(found).toEqual([]);
+    expect(await page.locator("h1").count(), "one heading names the screen").toBe(1);
     expect(faults).toEqual([]);
     await context.close();
   });
 });
 
+test("the policy lets nothing run that the server did not name", async () => {
+  const watched = await open(browser, `${cluster.url}/#token=${token("dev")}`);
+  const { page, context, faults, headers } = watched;
+  await isLive(watched);
+  const policy = headers["content-security-policy"] ?? "";
+  expect(policy).toMatch(/^default-src 'none';/);
+  expect(policy).not.toMatch(/unsafe|\*|data:[^;]*script/);
+  expect(policy).toContain("frame-ancestors 'none'");
+  expect(headers["x-content-type-options"]).toBe("nosniff");
+  // What an injection would try. It also shows that the faults of other tests would have been seen.
+  await page.evaluate(() => {
+    const script = document.createElement("script");
+    script.textContent = "window.isTaken = true";
+    document.body.append(script);
+    const image = document.createElement("img");
+    image.src = "https://tracker.example/pixel.gif";
+    document.body.append(image);
+  });
+  await expect.poll(() => faults.filter((it) => it.startsWith("console: policy")).length, { timeout: PATIENCE_MS }).toBe(2);
+  expect(await page.evaluate(() => "isTaken" in window)).toBe(false);
+  await context.close();
+});
+
+test("every screen is reached and left by keyboard", async () => {
+  const watched = await open(browser, `${cluster.url}/#token=${token("dev", ["operator"])}`);
+  const { page, context, faults } = watched;
+  await isLive(watched);
+  await page.keyboard.press("Tab");
+  expect(await page.evaluate(() => document.activeElement?.textContent)).toContain("Skip to the content");
+  await page.keyboard.press("Enter");
+  expect(await page.evaluate(() => document.activeElement?.id)).toBe("main");
+  for (const [label, path] of [
+    ["Markets", "/markets"],
+    ["Operations", "/operations"],
+  ] as const) {
+    await page.getByRole("link", { name: label }).focus();
+    await page.keyboard.press("Enter");
+    await expect.poll(() => new URL(page.url()).pathname).toBe(path);
+    await page.getByRole("heading", { level: 1, name: label }).waitFor();
+  }
+  expect(faults).toEqual([]);
+  await context.close();
+});
+
 test("sign-in takes one click on a developer's machine", async () => {
   const fresh = await Cluster.start({ ownSecret: false });
   try {
-    const { page, context, faults } = await open(browser, fresh.url);
+    const watched = await open(browser, fresh.url);
+    const { page, context, faults } = watched;
     await page.getByRole("button", { name: "Continue as dev" }).waitFor();
     await page.screenshot({ path: `${SHOTS}login-dark.png` });
     await page.getByRole("button", { name: "Continue as dev" }).click();
-    await page.getByText("Live", { exact: true }).first().waitFor();
+    await isLive(watched);
     expect(new URL(page.url()).hash, "no token stays in the address").toBe("");
     expect(faults).toEqual([]);
     await context.close();

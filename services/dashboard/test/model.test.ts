@@ -1,6 +1,6 @@
 import type { Message, PositionUpdateData } from "@tickwire/client";
 import { describe, expect, test } from "vitest";
-import { claimsOf } from "../src/lib/jwt";
+import { claimsOf, isGranted } from "../src/lib/jwt";
 import { channelOf, parts, quoteOf } from "../src/markets/quotes";
 import { quantile, stagesOf } from "../src/operations/latency";
 import { Metrics } from "../src/operations/metrics";
@@ -69,6 +69,8 @@ describe("a session", () => {
     expect(allowed("completed")).toEqual([]);
     expect(allowed("active")).toContain("emergency-stop");
     expect(allowed(undefined)).toContain("emergency-stop");
+    expect(allowed("paused")).toContain("resume");
+    expect(allowed("paused", false)).toContain("start");
   });
 });
 
@@ -132,7 +134,7 @@ test("stages of a message are told where their stamps are", () => {
 
 test("a token is read, and what is none is refused", () => {
   const body = Buffer.from(JSON.stringify({ sub: "é", roles: ["desk", 1], exp: 2 })).toString("base64url");
-  expect(claimsOf(`x.${body}.y`)).toEqual({ user: "é", roles: ["desk"], expiresAt: 2_000 });
+  expect(claimsOf(`x.${body}.y`)).toEqual({ user: "é", roles: ["desk"], grants: [], expiresAt: 2_000 });
   for (const bad of ["", "x", "a.b.c", `x.${Buffer.from("{}").toString("base64url")}.y`]) expect(claimsOf(bad)).toBeUndefined();
 });
 
@@ -142,4 +144,13 @@ test("a table sorts stably, and what has no value comes last", () => {
   expect(sort(rows, columns, { column: "n", descending: true })).toEqual([{ n: 3 }, { n: 1 }, {}]);
   expect(sort(rows, columns, { column: "n", descending: false })).toEqual([{ n: 1 }, { n: 3 }, {}]);
   expect(sort(rows, columns, undefined)).toBe(rows);
+});
+
+test("a token's patterns grant as the server reads them", () => {
+  expect(isGranted(["session:*"], "session:a:b")).toBe(true);
+  expect(isGranted(["user:*:orders"], "user:7:orders")).toBe(true);
+  expect(isGranted(["a.c"], "a.c")).toBe(true);
+  expect(isGranted(["user:*:orders", "a.c", "strategy:1"], "user:7:x:orders")).toBe(false);
+  expect(isGranted(["a.c", "strategy:1"], "abc")).toBe(false);
+  expect(isGranted([], "session:1")).toBe(false);
 });

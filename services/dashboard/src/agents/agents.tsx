@@ -1,74 +1,56 @@
-import { useState } from "react";
+import { useMemo, useState } from "react";
+import { Link } from "react-router";
 import { account, isSignedIn } from "../lib/account";
 import { useNow } from "../lib/clock";
 import { decimal, percent, span, words } from "../lib/format";
-import { useLog } from "../lib/log";
-import { call } from "../lib/services";
+import { isGranted } from "../lib/jwt";
+import { useLog, useLogs } from "../lib/log";
 import { useSignal } from "../lib/signals";
-import { Age, Badge, Empty, Feed, Panel } from "../parts/parts";
+import { Age, Badge, Empty, Feed, Panel, type Tone } from "../parts/parts";
+import { type SessionEvent, sessionKey, sessionsOf } from "../session/model";
+import { answer, isWaiting, type SignalMessage, type SignalView, signalsOf } from "./signals";
 
-/** A signal of an agent, and later what became of it. */
-interface SignalData {
-  type?: string;
-  signalId?: string;
-  agentId?: string;
-  action?: string;
-  symbol?: string;
-  quantity?: string;
-  price?: string;
-  confidence?: number;
-  reasoning?: string;
-  reason?: string;
-  autonomy?: string;
-  status?: string;
-  deadline?: number;
-}
-
-interface SignalView extends SignalData {
-  id: string;
-  time: number;
-}
+/** Sessions whose agents are listened to. */
+const SESSIONS_MAX = 20;
+const SHOWN_MAX = 200;
 
 /** Signals that outside agents sent for this user: those that wait for a yes, and what became of the others. */
 export default function Agents() {
   const who = useSignal(account);
-  const log = useLog<SignalData>(`agent-signals:${isSignedIn(who) ? who.user : ""}`);
+  const user = isSignedIn(who) ? who.user : "";
+  const sessions = useLog<SessionEvent>(`sessions:${user}`, sessionKey);
+  const running = sessionsOf(sessions.messages).filter(({ status }) => status === "active" || status === "paused");
+  const grants = isSignedIn(who) ? who.grants : [];
+  const strategies = running.map(({ id }) => `strategy:${id}`).filter((channel) => isGranted(grants, channel));
+  const logs = useLogs<SignalMessage["data"]>([`agent-signals:${user}`, ...strategies.slice(0, SESSIONS_MAX)]);
+  const all = useMemo(() => signalsOf(logs.flatMap(({ messages }) => messages)), [logs]);
   const now = useNow();
-  const byId = new Map<string, SignalView>();
-  for (const { data, time, position } of log.messages) {
-    const id = data.signalId ?? position ?? String(time);
-    const before = byId.get(id);
-    byId.set(id, { ...before, ...data, id, time: before?.time ?? time });
-  }
-  const all = [...byId.values()].reverse();
-  const isWaiting = ({ autonomy, status, deadline }: SignalView) =>
-    (status === "waiting" || status === "pending" || (autonomy === "approval" && status === undefined)) &&
-    (deadline === undefined || deadline > now);
-  const waiting = all.filter(isWaiting);
-  const rest = all.filter((it) => !isWaiting(it)).slice(0, 200);
+  const waiting = all.filter((it) => isWaiting(it, now));
+  const rest = all.filter((it) => !isWaiting(it, now)).slice(0, SHOWN_MAX);
   return (
     <div className="columns">
       <h1 className="sr-only">Agents</h1>
-      <Panel title="Waiting for your approval" aside={<span className="muted">{waiting.length}</span>} flush>
+      <Panel title="Waiting for your approval" aside={<span className="muted num">{waiting.length}</span>} flush>
         {waiting.length === 0 ? (
-          <Empty title={log.isLoading ? "Loading…" : "No signal waits for you"}>
-            {log.error?.message ?? "Signals of agents that may not act on their own appear here, with the time left to answer."}
+          <Empty title={logs[0]?.isLoading ? "Loading…" : "No signal waits for you"}>
+            {logs[0]?.error?.message ??
+              "Signals of agents that may not act on their own appear here, with the time left to answer."}
           </Empty>
         ) : (
           <Feed label="Signals that wait">
             {waiting.map((it) => (
-              <Waiting key={it.id} of={it} now={now} />
+              <Waiting key={`${it.session} ${it.id}`} of={it} now={now} />
             ))}
           </Feed>
         )}
       </Panel>
       <Panel title="Earlier signals" flush>
         {rest.length === 0 ? (
-          <Empty title="No signal yet" />
+          <Empty title="No signal yet">What agents proposed, and what became of it.</Empty>
         ) : (
           <Feed label="Signals that were answered">
             {rest.map((it) => (
-              <li key={it.id}>
+              <li key={`${it.session} ${it.id}`}>
                 <Facts of={it} />
               </li>
             ))}
@@ -79,57 +61,58 @@ export default function Agents() {
   );
 }
 
+const ACTIONS: Record<string, Tone> = { buy: "good", sell: "bad", close_position: "warn" };
+const STATES: Record<string, Tone | "info"> = { executed: "good", refused: "bad", declined: "warn", shown: "info" };
+
 function Facts({ of }: { of: SignalView }) {
   return (
     <>
       <p className="feed-head">
-        <Badge tone={of.action === "sell" ? "bad" : of.action === "buy" ? "good" : "info"}>{words(of.action ?? of.type)}</Badge>
+        <Badge tone={ACTIONS[of.action ?? ""] ?? "info"}>{words(of.action ?? "signal")}</Badge>
         <strong>{of.symbol}</strong>
         {of.quantity && <span className="num">{decimal(of.quantity)}</span>}
         {of.confidence !== undefined && <span className="muted num">{percent(of.confidence)} sure</span>}
-        <span className="muted">{of.agentId}</span>
-        {of.status && <Badge>{words(of.status)}</Badge>}
+        <span className="muted">{of.agent}</span>
+        {of.session && <Link to={`/sessions/${encodeURIComponent(of.session)}`}>{of.session}</Link>}
+        {of.state && <Badge tone={STATES[of.state] ?? "idle"}>{words(of.state)}</Badge>}
         <span className="feed-time">
           <Age at={of.time} limit={Number.POSITIVE_INFINITY} />
         </span>
       </p>
-      {(of.reasoning ?? of.reason) && <p>{of.reasoning ?? of.reason}</p>}
+      {of.said && <p>{of.said}</p>}
+      {of.reason && <p className="muted small">{of.reason}</p>}
     </>
   );
 }
 
 function Waiting({ of, now }: { of: SignalView; now: number }) {
   const [busy, setBusy] = useState<string>();
-  const [said, setSaid] = useState<string>();
-  const answer = async (what: "approve" | "reject") => {
+  const [said, setSaid] = useState<{ text: string; isFault: boolean }>();
+  const reply = async (what: "approve" | "decline") => {
     setBusy(what);
     setSaid(undefined);
     try {
-      await call<unknown>("algorithm", `/v1/signals/${encodeURIComponent(of.id)}/${what}`, {}, `${of.id}-${what}`);
-      setSaid(what === "approve" ? "Approved; waiting for the fill." : "Rejected.");
+      await answer(of, what === "approve");
+      setSaid({ text: what === "approve" ? "Approved; waiting for the fill." : "Declined.", isFault: false });
     } catch (error) {
-      setSaid(error instanceof Error ? error.message : String(error));
+      setSaid({ text: error instanceof Error ? error.message : String(error), isFault: true });
       setBusy(undefined);
     }
   };
+  const isBusy = busy !== undefined;
   return (
     <li>
       <Facts of={of} />
-      <div className="controls-buttons">
-        <button
-          type="button"
-          className="button button-primary button-small"
-          disabled={busy !== undefined}
-          onClick={() => answer("approve")}
-        >
+      <div className="answer">
+        <button type="button" className="button button-primary button-small" disabled={isBusy} onClick={() => reply("approve")}>
           Approve
         </button>
-        <button type="button" className="button button-small" disabled={busy !== undefined} onClick={() => answer("reject")}>
-          Reject
+        <button type="button" className="button button-small" disabled={isBusy} onClick={() => reply("decline")}>
+          Decline
         </button>
         {of.deadline && <span className="muted num">{span(of.deadline - now)} left</span>}
-        <span role="status" className="muted small">
-          {said}
+        <span role="status" className={said?.isFault ? "fault small" : "muted small"}>
+          {said?.text}
         </span>
       </div>
     </li>

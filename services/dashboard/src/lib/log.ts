@@ -1,6 +1,6 @@
 import { comparePositions, type Message, type TickwireError } from "@tickwire/client";
 import { useTickwire } from "@tickwire/client/react";
-import { useEffect, useMemo, useSyncExternalStore } from "react";
+import { useEffect, useMemo, useRef, useSyncExternalStore } from "react";
 
 /** A channel with its past: what is stored, then everything live, each message once and in order. */
 export interface Log<T> {
@@ -25,7 +25,23 @@ interface LogStore {
   start(): () => void;
 }
 
-function logStore(client: Client, channel: string): LogStore {
+/** The newest messages, and before them the newest of each key that has none among those. */
+export function cut<T>(messages: readonly Message<T>[], keyOf: ((data: T) => string) | undefined): Message<T>[] {
+  const tail = messages.slice(-LIMIT);
+  if (!keyOf) return tail;
+  const known = new Set(tail.map(({ data }) => keyOf(data)));
+  const older: Message<T>[] = [];
+  for (const message of messages.slice(0, -LIMIT).reverse()) {
+    const key = keyOf(message.data);
+    if (older.length < LIMIT && !known.has(key)) {
+      known.add(key);
+      older.push(message);
+    }
+  }
+  return [...older.reverse(), ...tail];
+}
+
+function logStore(client: Client, channel: string, keyOf: ((data: unknown) => string) | undefined): LogStore {
   let state: Log<unknown> = EMPTY;
   let kept: Message<unknown>[] = [];
   let frame = 0;
@@ -53,7 +69,7 @@ function logStore(client: Client, channel: string): LogStore {
       const at = kept.findIndex((it) => isAfter(it, message));
       kept.splice(at < 0 ? kept.length : at, 0, message);
     }
-    if (kept.length > LIMIT + 200) kept = kept.slice(-LIMIT);
+    if (kept.length > LIMIT + 200) kept = cut(kept, keyOf);
     publish();
   };
   const start = () => {
@@ -69,7 +85,11 @@ function logStore(client: Client, channel: string): LogStore {
         if (!isOver) publish({ isLoading: false });
       }
     };
-    subscription.on("subscribed", ({ first }) => void (first && load()));
+    subscription.on("subscribed", ({ first }) => {
+      // Without a position it was said by the node that served the last connection, and holds for that one only.
+      kept = kept.filter(({ position }) => position !== undefined);
+      if (first) void load();
+    });
     subscription.on("gap", () => {
       kept = [];
       void load();
@@ -92,10 +112,43 @@ function logStore(client: Client, channel: string): LogStore {
   };
 }
 
-/** The log of a reliable channel, while mounted. */
-export function useLog<T>(channel: string): Log<T> {
+/** The log of a reliable channel, while mounted. `keyOf` is read once. */
+export function useLog<T>(channel: string, keyOf?: (data: T) => string): Log<T> {
   const client = useTickwire();
-  const store = useMemo(() => logStore(client, channel), [client, channel]);
+  const key = useRef(keyOf);
+  const store = useMemo(
+    () => logStore(client, channel, key.current as ((data: unknown) => string) | undefined),
+    [client, channel],
+  );
   useEffect(() => store.start(), [store]);
   return useSyncExternalStore(store.subscribe, store.get) as Log<T>;
+}
+
+/** The logs of several channels, while mounted; the channels may change. */
+export function useLogs<T>(channels: readonly string[]): readonly Log<T>[] {
+  const client = useTickwire();
+  const names = channels.join(" ");
+  const group = useMemo(() => groupOf(names.split(" ").map((name) => logStore(client, name, undefined))), [client, names]);
+  useEffect(() => group.start(), [group]);
+  return useSyncExternalStore(group.subscribe, group.get) as readonly Log<T>[];
+}
+
+function groupOf(stores: readonly LogStore[]) {
+  let last: readonly Log<unknown>[] = stores.map((store) => store.get());
+  const get = () => {
+    const now = stores.map((store) => store.get());
+    if (now.some((log, index) => log !== last[index])) last = now;
+    return last;
+  };
+  const each = (of: (store: LogStore) => () => void) => {
+    const ends = stores.map(of);
+    return () => {
+      for (const end of ends) end();
+    };
+  };
+  return {
+    get,
+    subscribe: (changed: () => void) => each((it) => it.subscribe(changed)),
+    start: () => each((it) => it.start()),
+  };
 }

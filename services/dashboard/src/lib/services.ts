@@ -19,7 +19,7 @@ export type ServiceName = "emitter" | "feed" | "session" | "algorithm" | "risk";
 /** Why a call failed, in words for the screen. */
 export class ServiceError extends Error {
   override readonly name = "ServiceError";
-  /** `absent`: this deployment has no such service. */
+  /** `absent`: this deployment has no such service. `unreachable`: it may have done what was asked; the same key finds out. */
   readonly kind: "absent" | "unreachable" | "forbidden" | "refused";
 
   constructor(kind: ServiceError["kind"], message: string) {
@@ -78,7 +78,8 @@ export async function call<T>(service: ServiceName, path: string, body?: unknown
   const value: unknown = await answer.json().catch(() => undefined);
   if (answer.ok) return value as T;
   const said = (value as { error?: { message?: string } } | undefined)?.error?.message;
-  const kind = answer.status === 401 || answer.status === 403 ? "forbidden" : "refused";
+  // What is overloaded or restarts may have done it all the same.
+  const kind = answer.status >= 500 ? "unreachable" : answer.status === 401 || answer.status === 403 ? "forbidden" : "refused";
   throw new ServiceError(kind, said ?? `The ${service} service answered ${answer.status}.`);
 }
 

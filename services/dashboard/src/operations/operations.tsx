@@ -6,6 +6,7 @@ import { Access } from "./access";
 import { Alerts } from "./alerts";
 import { Audit } from "./audit";
 import { Channels, Nodes, Traffic } from "./cluster";
+import { DeadLetters } from "./dead-letters";
 import { Feeds } from "./feeds";
 
 /** The cluster's machinery, for the role `operator`. */
@@ -33,6 +34,7 @@ export default function Operations() {
         <Alerts />
         <Access />
         <Audit />
+        <DeadLetters />
       </div>
     </div>
   );

@@ -1,6 +1,6 @@
 import type { PositionUpdateData } from "@tickwire/client";
 import { useRealTimeNotifications, useWebSocketConnection } from "@tickwire/client/react";
-import { useMemo } from "react";
+import { useMemo, useState } from "react";
 import { Link } from "react-router";
 import { account, isSignedIn } from "../lib/account";
 import { count, decimal, direction, percent, signed, sum } from "../lib/format";
@@ -10,17 +10,23 @@ import { levelOf, textOf, titleOf } from "../notifications/text";
 import { RealTimeChart } from "../parts/chart";
 import { Age, Badge, Empty, Feed, Gauge, MetricDisplay, Panel, RealTimeMetrics } from "../parts/parts";
 import {
+  isOpen,
   portfolioPnl,
+  positionKey,
   positionsOf,
   profit,
   type SessionEvent,
   type SessionView,
+  sessionKey,
   sessionsOf,
   withStops,
   worth,
 } from "../session/model";
 import { SessionStatusDot } from "../session/status";
+import { NewSessionDialog } from "../trading/new-session";
+import { useAccounts, useRecords, withRecords } from "../trading/records";
 import { PositionsTable } from "./positions";
+import { Wallets } from "./wallets";
 
 /** Cards shown; the rest is a line. */
 const CARDS_MAX = 12;
@@ -29,15 +35,17 @@ const CARDS_MAX = 12;
 export default function Overview() {
   const who = useSignal(account);
   const user = isSignedIn(who) ? who.user : "";
-  const sessions = useLog<SessionEvent>(`sessions:${user}`);
-  const log = useLog<PositionUpdateData>(`user:${user}:positions`);
+  const sessions = useLog<SessionEvent>(`sessions:${user}`, sessionKey);
+  const log = useLog<PositionUpdateData>(`user:${user}:positions`, positionKey);
+  const records = useRecords();
+  const accounts = useAccounts();
   const positions = useMemo(() => positionsOf(log.messages), [log.messages]);
   const points = useMemo(() => portfolioPnl(log.messages), [log.messages]);
   const { notifications } = useRealTimeNotifications();
   const views = useMemo(() => {
     const stops = notifications.filter(({ type }) => type === "emergency_stop").map(({ data }) => String(data.sessionId));
-    return withStops(sessionsOf(sessions.messages), new Set(stops));
-  }, [sessions.messages, notifications]);
+    return withStops(withRecords(sessionsOf(sessions.messages), records.value ?? []), new Set(stops));
+  }, [sessions.messages, notifications, records.value]);
   const { total, realised, unrealised } = profit(positions);
   const value = sum(positions.map(({ data }) => worth(data.quantity, data.markPrice)));
   const has = positions.length > 0;
@@ -46,6 +54,14 @@ export default function Overview() {
     <div className="overview">
       <h1 className="sr-only">Overview</h1>
       <RealTimeMetrics label="Portfolio">
+        {accounts.value && accounts.value.length > 0 && (
+          <MetricDisplay
+            big
+            label="Equity"
+            value={decimal(sum(accounts.value.map(({ equity }) => equity)), 2)}
+            note={`${decimal(sum(accounts.value.map(({ cash }) => cash)), 2)} in cash`}
+          />
+        )}
         <MetricDisplay
           big
           label="Open positions at mark"
@@ -77,11 +93,14 @@ export default function Overview() {
         <Alerts />
       </div>
       <section aria-label="Sessions">
-        <h2 className="section-title">Sessions</h2>
+        <div className="section-head">
+          <h2>Sessions</h2>
+          {records.value && <NewSession />}
+        </div>
         {views.length === 0 ? (
           <div className="panel">
             <Empty title={sessions.isLoading ? "Loading your sessions…" : "You have no session yet"}>
-              {!sessions.isLoading && "Sessions appear here the moment they start."}
+              {!sessions.isLoading && "Sessions appear here the moment they start, whoever starts them."}
             </Empty>
           </div>
         ) : (
@@ -93,8 +112,21 @@ export default function Overview() {
         )}
         {views.length > CARDS_MAX && <p className="muted small">{views.length - CARDS_MAX} older sessions are not shown.</p>}
       </section>
-      <PositionsTable positions={positions} />
+      <PositionsTable positions={positions.filter(isOpen)} />
+      <Wallets user={user} />
     </div>
+  );
+}
+
+function NewSession() {
+  const [isAsked, setAsked] = useState(false);
+  return (
+    <>
+      <button type="button" className="button button-small button-primary" onClick={() => setAsked(true)}>
+        New session
+      </button>
+      {isAsked && <NewSessionDialog onClose={() => setAsked(false)} />}
+    </>
   );
 }
 
@@ -107,7 +139,7 @@ export function LiveSessionCard({ view }: { view: SessionView }) {
         <strong>{id}</strong>
         <SessionStatusDot status={status} />
       </div>
-      <p className={`card-figure num ${direction(figures.currentPnL)}`}>{signed(figures.currentPnL)}</p>
+      <p className={`card-figure num ${direction(figures.currentPnL)}`}>{signed(figures.currentPnL, 2)}</p>
       <p className="muted small card-facts">
         <span>{algorithm ?? "session"}</span>
         <span className="num">{count(figures.totalTrades)} trades</span>

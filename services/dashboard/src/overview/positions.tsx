@@ -62,6 +62,7 @@ export function PositionsTable({
             id: "age",
             title: "Age",
             numeric: true,
+            wideOnly: true,
             sortBy: ({ time }) => -time,
             cell: ({ time }) => <Age at={time} limit={60_000} />,
           },

@@ -10,10 +10,16 @@ const LABELS: Record<Command, string> = {
   stop: "Stop",
   "emergency-stop": "Emergency stop",
 };
+const TONES: Partial<Record<Command, string>> = {
+  start: "button-primary",
+  resume: "button-primary",
+  "emergency-stop": "button-danger",
+};
 const ASKED: readonly Command[] = ["stop", "emergency-stop"];
 
 /** Buttons for a session. Each says at once that it was heard, and then what became of it. */
-export function SessionControls({ session, status }: { session: string; status: string | undefined }) {
+export function SessionControls(props: { session: string; status: string | undefined; hasStarted: boolean }) {
+  const { session, status, hasStarted } = props;
   const [isThere, setThere] = useState<boolean>();
   const [asked, setAsked] = useState<Command>();
   const [busy, setBusy] = useState<Command>();
@@ -39,7 +45,7 @@ export function SessionControls({ session, status }: { session: string; status: 
       setBusy(undefined);
     }
   };
-  const commands = allowed(status);
+  const commands = allowed(status, hasStarted);
   return (
     <div className="controls">
       <div className="controls-buttons">
@@ -47,7 +53,7 @@ export function SessionControls({ session, status }: { session: string; status: 
           <button
             key={what}
             type="button"
-            className={`button ${what === "emergency-stop" ? "button-danger" : ""}`}
+            className={`button ${TONES[what] ?? ""}`}
             disabled={!isThere || busy !== undefined}
             onClick={() => (ASKED.includes(what) ? setAsked(what) : void send(what))}
           >

@@ -34,7 +34,8 @@ export interface SessionView {
   readonly time: number | undefined;
 }
 
-const start = (id: string): SessionView => ({
+/** Nothing is known yet. */
+export const blank = (id: string): SessionView => ({
   id,
   status: undefined,
   figures: {},
@@ -68,7 +69,7 @@ export function after(view: SessionView, data: SessionEvent, time: number): Sess
 
 /** One session out of its channel's events. */
 export function sessionOf(id: string, messages: readonly Message<SessionEvent>[]): SessionView {
-  return messages.reduce((view, { data, time }) => after(view, data, time), start(id));
+  return messages.reduce((view, { data, time }) => after(view, data, time), blank(id));
 }
 
 /** All sessions of a user, newest first. */
@@ -76,9 +77,14 @@ export function sessionsOf(messages: readonly Message<SessionEvent>[]): readonly
   const byId = new Map<string, SessionView>();
   for (const { data, time } of messages) {
     if (!data.sessionId) continue;
-    byId.set(data.sessionId, after(byId.get(data.sessionId) ?? start(data.sessionId), data, time));
+    byId.set(data.sessionId, after(byId.get(data.sessionId) ?? blank(data.sessionId), data, time));
   }
-  return [...byId.values()].sort((a, b) => rank(a) - rank(b) || (b.time ?? 0) - (a.time ?? 0));
+  return ordered([...byId.values()]);
+}
+
+/** Those that run first, then the newest. */
+export function ordered(views: readonly SessionView[]): readonly SessionView[] {
+  return [...views].sort((a, b) => rank(a) - rank(b) || (b.time ?? 0) - (a.time ?? 0));
 }
 
 /**
@@ -88,11 +94,18 @@ export function sessionsOf(messages: readonly Message<SessionEvent>[]): readonly
 export function withStops(views: readonly SessionView[], stopped: ReadonlySet<string>): readonly SessionView[] {
   const isCut = ({ id, status }: SessionView) => stopped.has(id) && (status === "active" || status === "paused");
   if (!views.some(isCut)) return views;
-  const turned = views.map((view) => (isCut(view) ? { ...view, status: "emergency_stopped" as const } : view));
-  return turned.sort((a, b) => rank(a) - rank(b) || (b.time ?? 0) - (a.time ?? 0));
+  return ordered(views.map((view) => (isCut(view) ? { ...view, status: "emergency_stopped" } : view)));
 }
 
 const rank = ({ status }: SessionView) => (status === "active" ? 0 : status === "paused" ? 1 : 2);
+
+/** What an event of a user's sessions says something of: the newest of each is kept for long. */
+export const sessionKey = ({ sessionId, type }: SessionEvent) => `${sessionId} ${type}`;
+/** What a position is of. */
+export const positionKey = ({ sessionId, symbol }: PositionUpdateData) => `${sessionId ?? ""} ${symbol}`;
+
+/** Whether anything is held. A position that was closed goes on telling its realised P&L. */
+export const isOpen = ({ data }: Message<PositionUpdateData>) => number(data.quantity) !== 0;
 
 /** The P&L over time, at most one point a second. */
 export function pnlOf(messages: readonly Message<SessionEvent>[]): readonly Point[] {
@@ -111,8 +124,7 @@ export function positionsOf(
 ): readonly Message<PositionUpdateData>[] {
   const newest = new Map<string, Message<PositionUpdateData>>();
   for (const message of messages) {
-    const { sessionId, symbol } = message.data;
-    if (session === undefined || sessionId === session) newest.set(`${sessionId ?? ""} ${symbol}`, message);
+    if (session === undefined || message.data.sessionId === session) newest.set(positionKey(message.data), message);
   }
   return [...newest.values()];
 }
@@ -145,7 +157,7 @@ export function portfolioPnl(messages: readonly Message<PositionUpdateData>[]): 
   const byTime = new Map<number, number>();
   let total = 0;
   for (const { data, time } of messages) {
-    const key = `${data.sessionId ?? ""} ${data.symbol}`;
+    const key = positionKey(data);
     const value = (number(data.realizedPnL) ?? 0) + (number(data.unrealizedPnL) ?? 0);
     total += value - (newest.get(key) ?? 0);
     newest.set(key, value);

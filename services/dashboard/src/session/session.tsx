@@ -2,15 +2,16 @@ import type { AlgorithmDecisionData, Message, PositionUpdateData, RiskAlertData,
 import { useMemo } from "react";
 import { Link, useParams } from "react-router";
 import { account, isSignedIn } from "../lib/account";
-import { clock, count, decimal, direction, moment, number, percent, signed, words } from "../lib/format";
+import { clock, count, decimal, direction, moment, number, percent, signed, span, words } from "../lib/format";
 import { type Log, useLog } from "../lib/log";
 import { useSignal } from "../lib/signals";
 import { PositionsTable } from "../overview/positions";
 import { RealTimeChart } from "../parts/chart";
 import { Age, Badge, Empty, Feed, Gauge, MetricDisplay, Panel, RealTimeMetrics, type Tone } from "../parts/parts";
 import { DataTable } from "../parts/table";
+import { type SessionRecord, useAccount, useRecord, withRecord } from "../trading/records";
 import { SessionControls } from "./controls";
-import { pnlOf, positionsOf, type SessionEvent, sessionOf } from "./model";
+import { isOpen, pnlOf, positionKey, positionsOf, type SessionEvent, type SessionView, sessionOf } from "./model";
 import { SessionStatusDot } from "./status";
 
 /** One trading session, live. */
@@ -18,8 +19,10 @@ export default function Session() {
   const { id = "" } = useParams();
   const who = useSignal(account);
   const log = useLog<SessionEvent>(`session:${id}`);
-  const positions = useLog<PositionUpdateData>(`user:${isSignedIn(who) ? who.user : ""}:positions`);
-  const view = useMemo(() => sessionOf(id, log.messages), [id, log.messages]);
+  const positions = useLog<PositionUpdateData>(`user:${isSignedIn(who) ? who.user : ""}:positions`, positionKey);
+  const record = useRecord(id).value;
+  const held = useAccount(id).value;
+  const view = useMemo(() => withRecord(sessionOf(id, log.messages), record), [id, log.messages, record]);
   if (log.error) {
     return (
       <>
@@ -32,7 +35,7 @@ export default function Session() {
       </>
     );
   }
-  if (!log.isLoading && log.messages.length === 0) {
+  if (!log.isLoading && log.messages.length === 0 && !record) {
     return (
       <>
         <h1 className="sr-only">{id}</h1>
@@ -60,7 +63,7 @@ export default function Session() {
             <Age at={view.time} limit={30_000} prefix="updated " />
           </p>
         </div>
-        <SessionControls session={id} status={view.status} />
+        <SessionControls session={id} status={view.status} hasStarted={hasStarted(view)} />
       </header>
       <RealTimeMetrics
         label="Figures of the session"
@@ -71,8 +74,22 @@ export default function Session() {
           </div>
         }
       >
-        <MetricDisplay big label="P&L" value={signed(figures.currentPnL)} tone={direction(figures.currentPnL)} />
-        <MetricDisplay big label="Trades" value={count(figures.totalTrades)} />
+        <MetricDisplay
+          big
+          label="P&L"
+          value={signed(figures.currentPnL, 2)}
+          tone={direction(figures.currentPnL)}
+          note={held && `${decimal(held.fees, 2)} fees`}
+        />
+        {held && (
+          <MetricDisplay big label="Equity" value={decimal(held.equity, 2)} note={`${decimal(held.exposure, 2)} exposed`} />
+        )}
+        <MetricDisplay
+          big
+          label="Trades"
+          value={count(figures.totalTrades)}
+          note={held && `${count(held.openOrders)} orders open`}
+        />
         <MetricDisplay big label="Score" value={percent(figures.performanceScore)} />
       </RealTimeMetrics>
       <div className="columns columns-wide">
@@ -81,9 +98,48 @@ export default function Session() {
         <Decisions log={log} />
         <Trades log={log} />
       </div>
-      <PositionsTable positions={positionsOf(positions.messages, id)} title="Positions of this session" />
+      <PositionsTable positions={positionsOf(positions.messages, id).filter(isOpen)} title="Positions of this session" />
+      {record && <Terms of={record} />}
       {view.summary && <Summary of={view.summary} />}
     </div>
+  );
+}
+
+/** Whether it ever ran: what was only created is shown as paused. */
+const hasStarted = ({ startedAt, figures }: SessionView) =>
+  startedAt !== undefined || Boolean(figures.totalTrades) || Boolean(figures.timeElapsed);
+
+/** What was agreed on when it was created. */
+function Terms({ of: { symbols, capital, limits, parameters, createdAt, ending } }: { of: SessionRecord }) {
+  const facts: readonly (readonly [string, string])[] = [
+    ["Instruments", symbols.join(", ")],
+    ["Capital", decimal(capital, 2)],
+    ["Loss limit", decimal(limits.lossLimit, 2)],
+    ["Time limit", limits.timeLimitMs === undefined ? "none" : span(limits.timeLimitMs)],
+    ["Exposure limit", limits.exposureLimit === undefined ? "its capital" : decimal(limits.exposureLimit, 2)],
+    ["Created", moment(createdAt)],
+    ...(ending ? ([["Ended", `${moment(ending.at)}: ${ending.reason}`]] as const) : []),
+    ...Object.entries(parameters).map(([name, value]) => [name, plain(value)] as const),
+  ];
+  return (
+    <Panel title="Terms">
+      <Facts of={facts} />
+    </Panel>
+  );
+}
+
+const plain = (value: unknown) => (typeof value === "object" ? JSON.stringify(value) : String(value));
+
+function Facts({ of }: { of: readonly (readonly [string, string])[] }) {
+  return (
+    <dl className="facts">
+      {of.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd className="num">{value}</dd>
+        </div>
+      ))}
+    </dl>
   );
 }
 
@@ -206,14 +262,7 @@ function Trades({ log }: { log: Log<SessionEvent> }) {
 function Summary({ of: summary }: { of: Readonly<Record<string, unknown>> }) {
   return (
     <Panel title="Summary">
-      <dl className="facts">
-        {Object.entries(summary).map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd className="num">{typeof value === "object" ? JSON.stringify(value) : String(value)}</dd>
-          </div>
-        ))}
-      </dl>
+      <Facts of={Object.entries(summary).map(([name, value]) => [name, plain(value)])} />
     </Panel>
   );
 }

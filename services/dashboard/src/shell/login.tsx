@@ -39,11 +39,11 @@ export function Login({ why }: { why: SignedOut["why"] }) {
         {known.length > 0 && (
           <div className="login-people">
             <p className="muted">This is a development server on your machine.</p>
-            {known.map((person) => (
+            {known.map((person, index) => (
               <button
                 key={person.user}
                 type="button"
-                className="button button-primary button-wide"
+                className={`button button-wide ${index === 0 ? "button-primary" : ""}`}
                 onClick={() => setFault(signIn(person.token))}
               >
                 Continue as {person.user}

@@ -2,7 +2,7 @@ import type { Message } from "@tickwire/client";
 import { useChannel, useTickwire } from "@tickwire/client/react";
 import { type FormEvent, useCallback, useEffect, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
-import { clock, count, span } from "../lib/format";
+import { clock, count, span, words } from "../lib/format";
 import { quantile, STAGES, stagesOf } from "../operations/latency";
 import { Badge, Empty, Feed, Panel, StatusDot } from "../parts/parts";
 
@@ -133,6 +133,7 @@ function Stream({ channel }: { channel: string }) {
                 <p className="feed-head">
                   <span className="num muted">{clock(it.time)}</span>
                   {it.position && <span className="num muted">{it.position}</span>}
+                  <Kind of={it.data} />
                   {it.key && <Badge>{it.key}</Badge>}
                   {it.priority && <Badge tone={it.priority === "critical" ? "bad" : "info"}>{it.priority}</Badge>}
                   {it.recovered && <Badge>from history</Badge>}
@@ -145,4 +146,10 @@ function Stream({ channel }: { channel: string }) {
       </Panel>
     </>
   );
+}
+
+/** What a message calls itself. */
+function Kind({ of }: { of: unknown }) {
+  const type = typeof of === "object" && of !== null ? (of as { type?: unknown }).type : undefined;
+  return typeof type === "string" ? <strong>{words(type)}</strong> : null;
 }
