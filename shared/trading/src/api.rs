@@ -13,7 +13,7 @@ use tickwire_http::{
 };
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    cors::{Any, CorsLayer},
+    cors::{AllowOrigin, CorsLayer},
 };
 use utoipa::openapi::HttpMethod;
 
@@ -63,7 +63,6 @@ where
         };
         self.router
             .layer(middleware::from_fn_with_state(Arc::clone(&vitals), vitals::admit))
-            .layer(cors())
             .route("/openapi.json", axum::routing::get(serve))
             .route("/docs", axum::routing::get(move || async move { docs::page(name) }))
             .with_state(state)
@@ -72,14 +71,15 @@ where
             .method_not_allowed_fallback(method)
             .layer(CatchPanicLayer::custom(vitals::panicked))
             .layer(middleware::from_fn_with_state(vitals, vitals::observe))
+            .layer(cors())
     }
 }
 
 /// Lets every page call, such as the dashboard wherever it is served: nothing is answered without a token in a header, and a browser
-/// adds none by itself, as it does a cookie.
+/// adds none by itself, as it does a cookie. What needs no token, such as metrics, is for no page.
 fn cors() -> CorsLayer {
     CorsLayer::new()
-        .allow_origin(Any)
+        .allow_origin(AllowOrigin::predicate(|_, request| request.uri.path().starts_with("/v1/")))
         .allow_methods([Method::GET, Method::POST, Method::PUT])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key")])
         .expose_headers([header::RETRY_AFTER])

@@ -8,7 +8,7 @@ import { type Instrument, parts, useBoard } from "./quotes";
 import { TradesTape } from "./trades";
 import { WatchList } from "./watch-list";
 
-const INITIAL: readonly Instrument[] = ["BTC/USDT", "ETH/USDT", "SOL/USDT"];
+const INITIAL: readonly Instrument[] = ["binance:BTC/USDT", "BTC/USDT", "ETH/USDT", "SOL/USDT"];
 const WATCHED_MAX = 300;
 const watched = storedList("watched", INITIAL);
 
