@@ -70,6 +70,8 @@ struct Scene {
     watched: HashMap<Symbol, Watched>,
     fetches: Vec<(u64, Fetch)>,
     now_ms: u64,
+    /// Connections so far. What belongs to one that is over goes nowhere.
+    links: u64,
     lives: u64,
     suspects: u64,
 }
@@ -120,6 +122,7 @@ impl Scene {
             watched,
             fetches: Vec::new(),
             now_ms: 0,
+            links: 0,
             lives: 0,
             suspects: 0,
         };
@@ -137,6 +140,7 @@ impl Scene {
     }
 
     fn connect(&mut self) {
+        self.links += 1;
         self.feed.disconnected(&self.topics, self.moment());
         (self.session, self.adapter) = (Session::default(), adapter(self.exchange));
         self.fetches.clear();
@@ -150,7 +154,11 @@ impl Scene {
 
     /// Frames arrive, each followed by what it brings about.
     fn receive(&mut self, outputs: Vec<Output>) {
+        let link = self.links;
         for output in outputs {
+            if self.links != link {
+                return;
+            }
             let now = self.moment();
             match &output {
                 Output::Text(text) => self.adapter.frame(Frame::Text(text), now),
@@ -177,7 +185,11 @@ impl Scene {
         if is_over {
             return self.connect();
         }
+        let link = self.links;
         for text in sends {
+            if self.links != link {
+                return;
+            }
             let answers = self.venue(|session, venue| session.on_text(&text, venue));
             if self.session.is_subscribed() {
                 self.world.start(Duration::from_millis(self.now_ms));
