@@ -186,7 +186,7 @@ fn default_areas() -> BTreeMap<String, Vec<String>> {
             ]),
         ),
         ("notifications".into(), area(&["user", "system"])),
-        ("wallet".into(), area(&["wallet-events", "balance-updates", "transaction-status"])),
+        ("wallet".into(), area(&["wallet-events", "balance-updates", "transaction-status", "portfolio"])),
         ("agents".into(), area(&["agent-signals", "performance-updates", "strategy", "strategies"])),
         ("sentiment".into(), area(&["sentiment-updates", "news-events", "social-signals"])),
     ])

@@ -10,6 +10,7 @@ mod events;
 mod inbox;
 mod nodes;
 mod observe;
+mod platform;
 mod probes;
 mod publishing;
 mod routes;
@@ -35,6 +36,7 @@ use crate::{
 };
 
 pub(crate) use audit::CHANNEL as AUDIT_CHANNEL;
+pub(crate) use platform::DEAD_LETTERS;
 pub(crate) use routes::router;
 pub(crate) use tickwire_http::Refusal;
 

@@ -4,6 +4,7 @@
 //! nothing else knows a channel's name.
 
 mod market;
+pub(crate) mod platform;
 mod risk;
 mod session;
 mod system;

@@ -30,6 +30,8 @@ pub(crate) struct Metrics {
     pub(crate) duplicates: Counter,
     /// Typed events taken whole.
     pub(crate) events: Counter,
+    /// Events of the wider platform whose key stands for nothing.
+    pub(crate) dead_letters: Counter,
     /// Alerts made.
     pub(crate) alerts: Counter,
     /// Notifications, by what their users' preferences made of them.
@@ -112,6 +114,7 @@ impl Metrics {
             published: Family::default(),
             duplicates: Counter::default(),
             events: Counter::default(),
+            dead_letters: Counter::default(),
             alerts: Counter::default(),
             notifications: Family::default(),
             refusals: Family::default(),
@@ -137,6 +140,11 @@ impl Metrics {
         emitter.register("published", "Messages that the backplane took, by class", metrics.published.clone());
         emitter.register("duplicates", "Messages whose idempotency key was known", metrics.duplicates.clone());
         emitter.register("events", "Typed events taken whole", metrics.events.clone());
+        emitter.register(
+            "dead_letters",
+            "Events of the wider platform with an unknown key, kept in the channel dead-letters",
+            metrics.dead_letters.clone(),
+        );
         emitter.register("alerts", "Alerts made", metrics.alerts.clone());
         emitter.register(
             "notifications",

@@ -10,7 +10,7 @@ use tickwire_protocol::{
 use utoipa::ToSchema;
 
 use crate::{
-    api::{AUDIT_CHANNEL, App, Refusal, metrics_code},
+    api::{AUDIT_CHANNEL, App, DEAD_LETTERS, Refusal, metrics_code},
     metrics::ClassLabels,
 };
 
@@ -87,8 +87,12 @@ impl App {
             let message = format!("no namespace is configured for the channel `{channel}`");
             return Err(Refusal::new(ErrorCode::UnknownChannel, message));
         };
-        if channel.namespace() == AUDIT_CHANNEL {
-            let message = "the audit log is written by administrative calls alone";
+        let reserved = match channel.namespace() {
+            AUDIT_CHANNEL => Some("the audit log is written by administrative calls alone"),
+            DEAD_LETTERS => Some("dead letters are written by the emitter alone"),
+            _ => None,
+        };
+        if let Some(message) = reserved {
             return Err(Refusal::new(ErrorCode::Forbidden, message));
         }
         let policy = policy.clone();

@@ -69,6 +69,13 @@ impl Described {
         self
     }
 
+    /// Describes a form that the body takes without naming it.
+    #[must_use]
+    pub fn with_schema<T: ToSchema>(mut self) -> Self {
+        let _reference = self.refer::<T>();
+        self
+    }
+
     /// Answers a `T`.
     #[must_use]
     pub fn answers<T: ToSchema>(mut self) -> Self {

@@ -158,6 +158,13 @@ impl Default for Namespaces {
         // What operators did: more of it and for longer than of anything else.
         let audit = Policy::reliable(Access::Role("operator".into()));
         by_name.insert("audit".into(), Policy { history_count: 10_000, history_ttl_s: 90 * 86_400, ..audit });
+        // Events that nobody could route, for operators.
+        let dead = Policy::reliable(Access::Role("operator".into()));
+        by_name.insert("dead-letters".into(), Policy { history_ttl_s: 7 * 86_400, ..dead });
+        // What wallets hold, for services; and what that is worth, for each user. Both outlive a quiet season.
+        let kept = |access| Policy { access, history_ttl_s: 90 * 86_400, ..Policy::latest() };
+        by_name.insert("wallets".into(), kept(Access::Role("service".into())));
+        by_name.insert("portfolio".into(), kept(Access::OwnUser));
         for name in ["prices", "ticker", "candles", "price-updates", "sentiment-updates"] {
             by_name.insert(name.into(), Policy::latest());
         }

@@ -73,7 +73,7 @@ pub(super) fn params<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Re
 /// `/v1/channels/{channel}/history` and `/presence`: a channel's name may hold slashes, so the last segment decides.
 pub(crate) async fn of_channel(
     State(app): State<Arc<App>>,
-    service: Service,
+    _: Service,
     Path(rest): Path<String>,
     query: Result<Query<HistoryParams>, QueryRejection>,
 ) -> Result<Response, Refusal> {
@@ -84,8 +84,8 @@ pub(crate) async fn of_channel(
         return Err(Refusal::new(ErrorCode::UnknownChannel, message));
     };
     match view {
-        "history" => history(&app, service, &channel, policy, params(query)?).await,
-        "presence" => presence(&app, service, channel.clone(), policy).await,
+        "history" => history(&app, &channel, policy, params(query)?).await,
+        "presence" => presence(&app, channel.clone(), policy).await,
         _ => Err(nothing()),
     }
 }
@@ -94,9 +94,9 @@ fn nothing() -> Refusal {
     Refusal::not_found("there is nothing at this path; /openapi.json lists what there is")
 }
 
-async fn history(
+/// A channel's history as the frame that a client would get. Its caller has checked who asks.
+pub(super) async fn history(
     app: &App,
-    _: Service,
     channel: &ChannelName,
     policy: &Policy,
     HistoryParams { since, limit, reverse }: HistoryParams,
@@ -121,7 +121,7 @@ async fn history(
     })
 }
 
-async fn presence(app: &App, _: Service, channel: ChannelName, policy: &Policy) -> Result<Response, Refusal> {
+async fn presence(app: &App, channel: ChannelName, policy: &Policy) -> Result<Response, Refusal> {
     if !policy.presence {
         return Err(Refusal::bad_request("presence is not tracked in this channel"));
     }

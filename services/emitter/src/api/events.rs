@@ -94,7 +94,7 @@ fn prepare<E: Event>(app: &App, context: &RequestContext, event: &E) -> Result<V
     batch.collect()
 }
 
-fn answer(app: &App, results: Vec<Result<Receipt, Refusal>>, alert: Option<AlertId>) -> Response {
+pub(super) fn answer(app: &App, results: Vec<Result<Receipt, Refusal>>, alert: Option<AlertId>) -> Response {
     if let Some(first) = results.iter().find_map(|result| result.as_ref().err()) {
         let first = first.clone();
         let results = results.into_iter().map(Outcome::from).collect();

@@ -20,13 +20,17 @@ use utoipa::openapi::{HttpMethod, schema::Type};
 use super::{
     App, Refusal, access, alerts, bans, channels, docs, events, inbox, nodes, observe,
     openapi::{Described, Document, describe},
-    probes, publishing,
+    platform, probes, publishing,
 };
 use crate::{
     events::{
         AlgorithmDecision, EmergencyStop, Event, LossLimitWarning, MarketData, OrderUpdate, PositionUpdate, RiskAlert,
         SessionCompleted, SessionStarted, SessionStatus, StrategyUpdate, SystemNotification, TradeExecuted,
         VolatilityAlert,
+        platform::{
+            AgentMetrics, Article, BalanceUpdate, OrderCancelled, OrderFilled, PlatformBody, PositionOpened, Sentiment,
+            TradingSignal, TransactionConfirmed,
+        },
     },
     publish::{MessageBody, Receipt},
 };
@@ -48,6 +52,8 @@ answer again, with `duplicate: true`, and publishes nothing. A key belongs to it
 **Signatures.** `signature` is HMAC-SHA256, in hex, under the shared secret, over these bytes: the channel, a line feed, the \
 `timestamp` in decimal digits, a line feed, and the text of `data` exactly as it stands in the body (of a MessagePack body: its rendering as compact \
 JSON, keys in the order sent). A signature that does not verify is refused (`bad_signature`).
+
+An event of the wider platform is signed likewise, with its key `service.topic.type` in the channel's place.
 
 **Escalation.** `escalateAfterMs` sets an alert's deadline. Unacknowledged after it, its status is `escalated` and the webhook of `escalation.url` is \
 called with an `EscalationBody`, again and again until it answers 2xx or `escalation.attempts_max` or `age_max_s` is reached. It is called at least \
@@ -136,6 +142,36 @@ fn event_routes(routes: Routes) -> Routes {
         .event::<MarketData>()
         .event::<VolatilityAlert>()
         .event::<SystemNotification>()
+}
+
+fn platform_routes(routes: Routes) -> Routes {
+    let described = describe("platform", &platform::summary())
+        .guarded()
+        .in_path("service")
+        .body::<PlatformBody>()
+        .with_schema::<BalanceUpdate>()
+        .with_schema::<TransactionConfirmed>()
+        .with_schema::<OrderFilled>()
+        .with_schema::<OrderCancelled>()
+        .with_schema::<PositionOpened>()
+        .with_schema::<TradingSignal>()
+        .with_schema::<AgentMetrics>()
+        .with_schema::<Sentiment>()
+        .with_schema::<Article>()
+        .answers::<events::EventBody>();
+    routes.post("/v1/services/{service}/events", platform::publish, described).get(
+        "/v1/dead-letters",
+        platform::dead_letters,
+        describe("platform", "Events with an unknown key, the newest 1,000 (role service or operator)")
+            .guarded()
+            .in_query("since", Type::String)
+            .in_query("limit", Type::Integer)
+            .in_query("reverse", Type::Boolean)
+            .answers_text(
+                "application/json",
+                "`{\"type\":\"history\",\"channel\",\"position\",\"messages\",\"complete\"}`",
+            ),
+    )
 }
 
 fn user_routes(routes: Routes) -> Routes {
@@ -278,7 +314,7 @@ fn cors(origins: &[Origin]) -> CorsLayer {
 /// The whole service.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let routes = Routes { router: Router::new(), document: Document::new() };
-    let routes = channel_routes(user_routes(event_routes(publishing_routes(routes))));
+    let routes = channel_routes(user_routes(platform_routes(event_routes(publishing_routes(routes)))));
     let described = describe("service", "This document").answers_text("application/json", "OpenAPI 3.1");
     let Routes { router: api, document } = routes;
     let api = api.route("/v1/events/{kind}", post(events::unknown));

@@ -8,6 +8,7 @@ mod escalation;
 mod events;
 mod inbox;
 mod operation;
+mod platform;
 mod preferences;
 mod publishing;
 mod reading;

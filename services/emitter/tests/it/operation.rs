@@ -65,7 +65,7 @@ async fn metrics_count_what_was_done_and_refused() {
 }
 
 /// Every path of the contract and its method. `{…}` stands for a value.
-const CONTRACT: [(&str, &str); 33] = [
+const CONTRACT: [(&str, &str); 35] = [
     ("post", "/v1/publish"),
     ("post", "/v1/publish/batch"),
     ("post", "/v1/broadcast"),
@@ -85,6 +85,8 @@ const CONTRACT: [(&str, &str); 33] = [
     ("post", "/v1/events/market-data"),
     ("post", "/v1/events/volatility-alert"),
     ("post", "/v1/events/system-notification"),
+    ("post", "/v1/services/{service}/events"),
+    ("get", "/v1/dead-letters"),
     ("get", "/v1/nodes"),
     ("get", "/v1/channels"),
     ("get", "/v1/channels/{channel}/history"),
