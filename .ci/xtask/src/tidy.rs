@@ -142,7 +142,11 @@ fn dependency_direction(metadata: &Metadata, faults: &mut Vec<String>) {
                     !allowed.contains(&dependency.name.as_str())
                         && dependency.kind == cargo_metadata::DependencyKind::Normal
                 }
-                None => name != "tickwire-standalone" && services.contains(&dependency.name.as_str()),
+                None => {
+                    name != "tickwire-standalone"
+                        && services.contains(&dependency.name.as_str())
+                        && dependency.kind == cargo_metadata::DependencyKind::Normal
+                }
             };
             if wrong {
                 faults.push(format!("{name} must not depend on {}", dependency.name));

@@ -92,6 +92,9 @@ pub struct Notification {
     /// Escalates if not acknowledged for this long, milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub escalate_after_ms: Option<u64>,
+    /// Names the notification, so that it is made once, also over calls; each call makes one if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
 }
 
 /// What a notify did.
