@@ -200,6 +200,9 @@ pub struct LimitsConfig {
     pub connections_per_node: usize,
     /// Connections of one user on this node.
     pub connections_per_user: usize,
+    /// Whether a connection beyond `connections_per_user` takes the place of the user's oldest one, which is closed with 4409,
+    /// and is not refused itself. With 1 a user has the newest connection only.
+    pub replace_oldest: bool,
     /// Connections from one address on this node.
     pub connections_per_ip: usize,
     /// Subscriptions of one connection.
@@ -238,6 +241,7 @@ impl Default for LimitsConfig {
         Self {
             connections_per_node: 100_000,
             connections_per_user: 50,
+            replace_oldest: false,
             connections_per_ip: 1_000,
             channels_per_connection: 200,
             commands_per_second: 100,

@@ -3,6 +3,7 @@
 //! Everything here lives on one thread. The hub is borrowed for short, synchronous steps and never across an await; what
 //! needs the backplane runs in a local task and comes back with the names of a channel or connection, which may be gone.
 
+pub(crate) mod ahead;
 pub(crate) mod audience;
 pub(crate) mod channel;
 pub(crate) mod deliver;
@@ -59,6 +60,8 @@ use encode::Encoder;
 use gather::{Gather, List};
 use pace::Pace;
 
+/// Why a connection is closed with 4409.
+pub(crate) const REPLACED: &str = "a newer connection of this user took its place";
 /// Why a connection is closed with 4430.
 pub(crate) const TOO_SLOW: &str = "too slow: reconnect and recover by position";
 /// Bytes read from a socket at a time.

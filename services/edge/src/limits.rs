@@ -4,7 +4,7 @@
 //! guards them. Every map is bounded by the connections themselves.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -36,8 +36,22 @@ pub struct Limits {
 struct Counts {
     connections: usize,
     by_address: HashMap<IpAddr, usize>,
-    by_user: HashMap<UserId, usize>,
+    by_user: HashMap<UserId, Open>,
+    /// Numbers places in the order in which they were taken.
+    places: u32,
 }
+
+/// A user's connections.
+#[derive(Debug, Default)]
+struct Open {
+    count: usize,
+    /// Their places, oldest first; kept only where the oldest gives way, so that there are no more than the limit.
+    places: VecDeque<Place>,
+}
+
+/// Names one place of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(u32);
 
 /// Why something is refused, and what the client should do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,7 +108,7 @@ impl Limits {
     pub fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Slot, Refusal> {
         let source = source(ip);
         self.try_admit(source).map_err(|refused| refused.count(&self.metrics))?;
-        Ok(Slot { limits: Arc::clone(self), source, user: None })
+        Ok(Slot { limits: Arc::clone(self), source, place: Place(0), user: None })
     }
 
     fn try_admit(&self, source: IpAddr) -> Result<(), Labelled> {
@@ -119,21 +133,31 @@ impl Limits {
         Ok(())
     }
 
-    fn claim(&self, user: &UserId) -> Result<(), Labelled> {
+    fn keeps_places(&self) -> bool {
+        self.config.replace_oldest && self.config.connections_per_user > 0
+    }
+
+    /// Takes a place of `user`; at the limit perhaps that of the oldest connection, which is said.
+    fn claim(&self, user: &UserId) -> Result<(Place, Option<Place>), Labelled> {
         if let Some(refusal) = self.offences.refusal(&Offender::User(user.clone())) {
             return Err(Labelled::new("banned", refusal));
         }
+        let most = self.config.connections_per_user;
         let mut counts = self.counts();
-        let open = counts.by_user.get(user).copied().unwrap_or_default();
-        if exceeds(open, self.config.connections_per_user) {
-            let message = format!(
-                "a user has at most {} connections on a node: close some first",
-                self.config.connections_per_user
-            );
+        let open = counts.by_user.get(user).map_or(0, |open| open.count);
+        if exceeds(open, most) && !self.config.replace_oldest {
+            let message = format!("a user has at most {most} connections on a node: close some first");
             return Err(Labelled::new("connections_per_user", Refusal::limit(message, Some(CONNECTION_RETRY))));
         }
-        *counts.by_user.entry(user.clone()).or_default() += 1;
-        Ok(())
+        counts.places = counts.places.wrapping_add(1);
+        let place = Place(counts.places);
+        let open = counts.by_user.entry(user.clone()).or_default();
+        let replaced = if exceeds(open.count, most) { open.places.pop_front() } else { None };
+        open.count += usize::from(replaced.is_none());
+        if self.keeps_places() {
+            open.places.push_back(place);
+        }
+        Ok((place, replaced))
     }
 
     /// The counts stay right even if a thread panicked while it held them: each change is one step.
@@ -161,24 +185,57 @@ impl Labelled {
 pub struct Slot {
     limits: Arc<Limits>,
     source: IpAddr,
+    place: Place,
     user: Option<UserId>,
 }
 
 impl Slot {
-    /// Counts the connection as one of `user`'s. Again for the same user it does nothing.
-    pub fn claim_user(&mut self, user: &UserId) -> Result<(), Refusal> {
+    /// Counts the connection as one of `user`'s; again for the same user it does nothing. Says whose place it took, if the
+    /// oldest had to give way: that one is to be closed.
+    pub fn claim_user(&mut self, user: &UserId) -> Result<Option<Place>, Refusal> {
         if self.user.as_ref() == Some(user) {
-            return Ok(());
+            return Ok(None);
         }
-        self.limits.claim(user).map_err(|refused| refused.count(&self.limits.metrics))?;
+        let (place, replaced) = self.limits.claim(user).map_err(|refused| refused.count(&self.limits.metrics))?;
         self.release_user();
+        self.place = place;
         self.user = Some(user.clone());
-        Ok(())
+        if replaced.is_some() {
+            self.limits.metrics.replaced.inc();
+        }
+        Ok(replaced)
+    }
+
+    /// Whether another connection took its place meanwhile.
+    pub fn is_replaced(&self) -> bool {
+        let Some(user) = self.user.as_ref().filter(|_| self.limits.keeps_places()) else { return false };
+        self.limits.counts().by_user.get(user).is_none_or(|open| !open.places.contains(&self.place))
+    }
+
+    /// Whether it is `user`'s, at `place`.
+    pub fn is_at(&self, user: &UserId, place: Place) -> bool {
+        self.place == place && self.user.as_ref() == Some(user)
     }
 
     fn release_user(&mut self) {
         if let Some(user) = self.user.take() {
-            give_back(&mut self.limits.counts().by_user, &user);
+            self.limits.counts().release(&user, self.place, self.limits.keeps_places());
+        }
+    }
+}
+
+impl Counts {
+    fn release(&mut self, user: &UserId, place: Place, has_places: bool) {
+        let Some(open) = self.by_user.get_mut(user) else { return };
+        let known = open.places.len();
+        open.places.retain(|other| *other != place);
+        // Another one took its place, and counts for it.
+        if has_places && known == open.places.len() {
+            return;
+        }
+        open.count -= 1;
+        if open.count == 0 {
+            self.by_user.remove(user);
         }
     }
 }

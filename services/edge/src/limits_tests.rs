@@ -48,6 +48,31 @@ fn a_node_and_a_user_have_limits_of_their_own() {
 }
 
 #[test]
+fn at_its_limit_a_users_oldest_connection_gives_way_where_that_is_configured() {
+    let limits = limits(&LimitsConfig { connections_per_user: 2, replace_oldest: true, ..off() });
+    let user = UserId::new("7").unwrap();
+    let mut slots: Vec<Slot> = (1..=4).map(|last| limits.admit(ip(last)).unwrap()).collect();
+    assert_eq!((slots[0].claim_user(&user).unwrap(), slots[1].claim_user(&user).unwrap()), (None, None));
+    let oldest = slots[2].claim_user(&user).unwrap().unwrap();
+    assert!(slots[0].is_at(&user, oldest) && slots[0].is_replaced() && !slots[1].is_replaced());
+    assert_eq!(slots[2].claim_user(&user).unwrap(), None, "it has its place");
+    // The one that was replaced counts no more, before it is closed and after.
+    slots.remove(0);
+    let next = slots[2].claim_user(&user).unwrap().unwrap();
+    assert!(slots[0].is_at(&user, next));
+    assert_eq!(limits.counts().by_user[&user].count, 2);
+    drop(slots);
+    assert_eq!(limits.counts().by_user.len(), 0);
+    let unlimited = limits_of_none();
+    unlimited.admit(ip(1)).unwrap().claim_user(&user).unwrap();
+    assert_eq!(unlimited.counts().by_user.len(), 0);
+}
+
+fn limits_of_none() -> Arc<Limits> {
+    limits(&LimitsConfig { replace_oldest: true, ..off() })
+}
+
+#[test]
 fn zero_switches_a_limit_off() {
     let limits = limits(&off());
     let slots: Vec<Slot> = (0..5_000).map(|_| limits.admit(ip(1)).unwrap()).collect();

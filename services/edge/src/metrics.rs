@@ -35,6 +35,8 @@ pub struct Metrics {
     pub publications_in: Counter,
     /// Messages queued for connections.
     pub messages_out: Counter,
+    /// Connections whose user's newer one took their place.
+    pub replaced: Counter,
     /// Filters that were evaluated for a publication.
     pub filter_evaluations: Counter,
     /// Times that work stopped half done so that others got their turn.
@@ -234,6 +236,7 @@ impl Metrics {
         edge.register("acknowledged", "Critical messages acknowledged by clients", metrics.acknowledged.clone());
         edge.register("connections_opened", "Connections opened", metrics.connections_opened.clone());
         edge.register("refusals", "Upgrades and requests refused", metrics.refusals.clone());
+        edge.register("replaced", "Connections closed for a newer one of their user", metrics.replaced.clone());
         edge.register("tls_failures", "TLS handshakes that failed or timed out", metrics.tls_failures.clone());
         edge.register("tls_reloads", "Certificates taken over while serving", metrics.tls_reloads.clone());
         edge.register(

@@ -22,7 +22,7 @@ use crate::{
     Config, EdgeError,
     controls::Reading,
     counted::Counted,
-    limits::Limits,
+    limits::{Limits, Place},
     metrics::{Metrics, reason},
     offences::Offence,
     tls::Tls,
@@ -68,6 +68,8 @@ pub(crate) struct Node {
 pub(crate) enum Order {
     /// Close that user's connections.
     Disconnect(UserId, CloseCode),
+    /// Close that user's connection at that place: a newer one has it.
+    Replace(UserId, Place),
     /// Count.
     Report(oneshot::Sender<ShardReport>),
 }
@@ -177,6 +179,14 @@ impl Node {
             if let Err(error) = node.backplane.control(ban).await {
                 tracing::warn!(%error, "the other nodes were not told of a ban");
             }
+        });
+    }
+
+    /// Has the connection closed whose place a newer one of `user` took. Call it on a shard.
+    pub(crate) fn replace(self: &Arc<Self>, user: UserId, place: Place) {
+        let node = Arc::clone(self);
+        tokio::task::spawn_local(async move {
+            node.order_all(|| Order::Replace(user.clone(), place)).await;
         });
     }
 

@@ -16,6 +16,7 @@ use crate::{
     controls::FRESH,
     hub::{
         Hub, Shard,
+        ahead::is_long,
         channel::{Channel, Freshness, Join},
         stream::{Next, Status, is_expired},
         views::{Doubt, Views},
@@ -27,6 +28,17 @@ use crate::{
 /// Reads for one channel that found the stream elsewhere before its newcomers are refused.
 const READS_MAX: u32 = 5;
 
+/// Newcomers that were looked at.
+#[derive(Default)]
+struct Looked {
+    /// Memory does not have what they need.
+    unknown: VecDeque<Join>,
+    /// Their answers are long and not encoded yet.
+    long: Vec<Join>,
+    /// What those list, all of it.
+    listed: Vec<Arc<Publication>>,
+}
+
 /// What a reply says.
 struct Answer {
     messages: Vec<Arc<Publication>>,
@@ -37,7 +49,6 @@ impl Shard {
     /// Answers what can be answered from memory, and reads the store for the rest. Many are answered with pauses.
     pub(crate) fn serve_joins(self: &Rc<Self>, id: ChannelId) {
         let begun = Instant::now();
-        let now = now_ms();
         let mut hub = self.hub.borrow_mut();
         let Some(channel) = hub.channels.get_mut(id.0 as usize) else { return };
         if channel.stream.status != Status::Live {
@@ -46,16 +57,10 @@ impl Shard {
         let serial = channel.serial;
         let class = channel.policy.class;
         let mut joins = std::mem::take(&mut channel.joins);
-        let mut rest = VecDeque::new();
-        let mut looked = 0;
-        while (looked == 0 || !self.is_over_time(begun))
-            && let Some(mut join) = joins.pop_front()
-        {
-            looked += 1;
-            match from_memory(&hub.channels[id.0 as usize], &join, now) {
-                Some(answer) => self.answer(&mut hub, id, &mut join, answer),
-                None => rest.push_back(join),
-            }
+        let Looked { unknown: mut rest, long, listed } = self.look(&mut hub, id, &mut joins, begun);
+        if !long.is_empty() {
+            hub.channels[id.0 as usize].begin_wait();
+            tokio::task::spawn_local(Rc::clone(self).serve_later((id, serial), long, listed));
         }
         if !joins.is_empty() {
             self.give_way(begun);
@@ -99,6 +104,30 @@ impl Shard {
         }
     }
 
+    /// Answers newcomers from memory, as long as there is time.
+    fn look(&self, hub: &mut Hub, id: ChannelId, joins: &mut VecDeque<Join>, begun: Instant) -> Looked {
+        let now = now_ms();
+        let mut looked = Looked::default();
+        let mut count = 0;
+        while (count == 0 || !self.is_over_time(begun))
+            && let Some(mut join) = joins.pop_front()
+        {
+            count += 1;
+            match from_memory(&hub.channels[id.0 as usize], &join, now) {
+                Some(answer) if !join.is_encoded && is_long(&answer.messages) => {
+                    // Each has the newest of one list, or all of it.
+                    if answer.messages.len() > looked.listed.len() {
+                        looked.listed = answer.messages;
+                    }
+                    looked.long.push(join);
+                }
+                Some(answer) => self.answer(hub, id, &mut join, answer),
+                None => looked.unknown.push_back(join),
+            }
+        }
+        looked
+    }
+
     async fn read_history(
         self: Rc<Self>,
         (id, serial, name, policy): (ChannelId, u32, ChannelName, Policy),
@@ -119,6 +148,7 @@ impl Shard {
                     break;
                 }
             };
+            self.encode_ahead(joins.iter().map(|join| join.connection), &history.publications).await;
             let mut rest = VecDeque::new();
             while !joins.is_empty() {
                 if !self.splice((id, serial), &mut joins, &mut rest, &history) {
@@ -216,12 +246,19 @@ impl Shard {
             }
             None => None,
         };
+        let missed = missed.transpose();
+        let connections = || joins.iter().map(|join| join.connection);
+        if let (Ok(owed), Ok(missed)) = (&owed, &missed) {
+            self.encode_ahead(connections(), &owed.owed).await;
+            let missed = missed.as_ref().map(|missed| &missed.publications[..]).unwrap_or_default();
+            self.encode_ahead(connections(), missed).await;
+        }
         let mut hub = self.hub.borrow_mut();
         if hub.channel(id, serial).is_none() {
             return;
         }
         let mut rest = Vec::new();
-        match (owed, missed.transpose()) {
+        match (owed, missed) {
             (Ok(owed), Ok(missed)) => {
                 for mut join in joins {
                     match inbox_answer(&hub, id, &join, &owed, missed.as_ref()) {

@@ -19,7 +19,9 @@ use crate::Request;
 
 pub(crate) use fields::Fields;
 pub(crate) use json::{Object, is_depth_within, push_string};
-pub(crate) use msgpack::from_json as msgpack_from_json;
+pub(crate) use msgpack::{
+    READY as MSGPACK_READY, from_json as msgpack_from_json, from_json_with as msgpack_from_json_with,
+};
 pub(crate) use request::{cleaned, decode_json, decode_msgpack, read_command, read_with};
 
 /// How much one frame may ask for. The frame's size is bounded before, by whoever read it.

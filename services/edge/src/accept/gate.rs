@@ -124,8 +124,10 @@ impl<'s> Visitor<'s> {
             Some(token) => Some(authenticate(node, peer, &token).await?),
             None => None,
         };
-        if let Some(identity) = &identity {
-            slot.claim_user(&identity.user)?;
+        if let Some(identity) = &identity
+            && let Some(replaced) = slot.claim_user(&identity.user)?
+        {
+            node.replace(identity.user.clone(), replaced);
         }
         Ok(Admission { peer, identity, slot })
     }

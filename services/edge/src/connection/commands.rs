@@ -17,7 +17,7 @@ use super::{
     state::{self, Ask, Effect, Effects, Wanted},
 };
 use crate::{
-    hub::{Hub, Shard, rate::Rate},
+    hub::{Hub, REPLACED, Shard, rate::Rate},
     metrics::reason,
     offences::Offence,
 };
@@ -198,9 +198,17 @@ impl Shard {
             let event = state::error(request, ErrorCode::Forbidden, "the token is another user's", None);
             return self.reply_in(&mut hub, id, None, &event, None);
         }
-        if let Err(refusal) = connection.slot.claim_user(&identity.user) {
-            let event = state::refused(request, &refusal);
-            return self.close_in(&mut hub, id, refusal.close_code(), "too many connections", Some(&event));
+        match connection.slot.claim_user(&identity.user) {
+            // Between the handshake and here.
+            Ok(None) if connection.slot.is_replaced() => {
+                return self.close_in(&mut hub, id, CloseCode::Replaced, REPLACED, None);
+            }
+            Ok(None) => {}
+            Ok(Some(replaced)) => self.node.replace(identity.user.clone(), replaced),
+            Err(refusal) => {
+                let event = state::refused(request, &refusal);
+                return self.close_in(&mut hub, id, refusal.close_code(), "too many connections", Some(&event));
+            }
         }
         let (user, expires_at_ms) = (identity.user.clone(), identity.expires_at_ms);
         connection.state.identity = Some(Rc::new(identity));
@@ -313,6 +321,9 @@ impl Shard {
             }
             Ask::History { channel, policy, query } => {
                 let answer = self.read(request, &channel, &policy, query).await;
+                if let Ok(Event::History { messages, .. }) = &answer {
+                    self.encode_ahead([id], messages).await;
+                }
                 (Some(channel), answer)
             }
             Ask::Presence { channel } => {

@@ -27,6 +27,8 @@ pub(crate) struct Join {
     /// Whose read cursor counts.
     pub(crate) device: Option<DeviceId>,
     pub(crate) freshness: Freshness,
+    /// What it is answered was encoded ahead.
+    pub(crate) is_encoded: bool,
     /// When it was asked for.
     pub(crate) begun: Instant,
 }
@@ -61,7 +63,7 @@ pub(crate) struct Channel {
     pub(crate) views: Option<Box<Views>>,
     /// Wait for the stream, or for the next read of the store.
     pub(crate) joins: VecDeque<Join>,
-    /// Reads of the store for newcomers under way.
+    /// Reads of the store for newcomers under way, and long answers that are encoded for them.
     pub(crate) reads: u32,
     /// It stands among [`crate::hub::Hub::doubtful`].
     pub(crate) is_doubtful: bool,

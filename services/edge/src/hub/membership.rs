@@ -68,6 +68,7 @@ impl Shard {
             options,
             device,
             freshness,
+            is_encoded: false,
             begun: Instant::now(),
         });
         entry.idle_since_ms = None;

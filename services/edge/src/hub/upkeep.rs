@@ -6,7 +6,7 @@ use tickwire_backplane::Signal;
 use tickwire_protocol::{ChannelName, CloseCode, ErrorCode, Event, UserId, time::now_ms};
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 
-use super::{Hub, Shard, deliver::Released, stream::Status};
+use super::{Hub, REPLACED, Shard, deliver::Released, stream::Status};
 use crate::{
     connection::{ConnectionId, Sink, state},
     framing::outgoing,
@@ -63,6 +63,12 @@ impl Shard {
     fn on_order(&self, order: Order) {
         match order {
             Order::Disconnect(user, code) => self.disconnect(&user, code),
+            Order::Replace(user, place) => {
+                let mut hub = self.hub.borrow_mut();
+                for id in Self::connections_where(&hub, |connection| connection.slot.is_at(&user, place)) {
+                    self.close_in(&mut hub, id, CloseCode::Replaced, REPLACED, None);
+                }
+            }
             Order::Report(answer) => {
                 // The asker may have given up; then nobody wants the answer.
                 let _ = answer.send(self.report());

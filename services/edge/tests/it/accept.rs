@@ -186,6 +186,28 @@ fn a_user_has_a_limit_of_connections() {
 }
 
 #[test]
+fn a_newer_connection_takes_the_place_of_the_oldest_where_that_is_configured() {
+    let edge = Edge::start_with(|config| {
+        config.edge.shards = 2;
+        config.limits.connections_per_user = 2;
+        config.limits.replace_oldest = true;
+    });
+    let (mut first, mut second) = (edge.client("7"), edge.client("7"));
+    let mut other = edge.client("8");
+    let mut third = Wire::open(edge.addr, "/ws", &[]);
+    third.send_text(&json!({"id": 1, "type": "connect", "token": token("7")}).to_string());
+    assert_eq!(third.json()["type"], "connected");
+    assert_eq!(first.close_code().unwrap().0, 4409);
+    let _fourth = edge.client("7");
+    assert_eq!(second.close_code().unwrap().0, 4409);
+    for client in [&mut third, &mut other] {
+        client.send_text(r#"{"id":2,"type":"ping"}"#);
+        assert_eq!(client.json()["type"], "pong");
+    }
+    assert!((edge.metric("tickwire_edge_replaced_total") - 2.0).abs() < 0.5);
+}
+
+#[test]
 fn guessing_tokens_bans_the_address_on_every_node() {
     let edge = Edge::start_with(|config| config.limits.auth_failures_per_minute = 3);
     let guess = || Wire::request(edge.addr, &upgrade_request("/ws?token=x.y.z", &[]));

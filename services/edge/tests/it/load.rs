@@ -144,6 +144,55 @@ async fn recoveries_and_deliveries_never_wait_for_each_other() {
     }
 }
 
+/// A message that is 200 bytes and more.
+fn padded(node: &Node, channel: &str, n: u64) -> tickwire_backplane::Publish {
+    node.message(channel, &json!({"n": n, "text": "x".repeat(200)}))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_recovery_is_encoded_in_slices() {
+    let node = hurried();
+    let start = node.client("7").await.subscribe(json!("system")).await["position"].clone();
+    for n in 0..500 {
+        node.backplane.publish(padded(&node, "system", n)).await.unwrap();
+    }
+    let mut client = node.client("7").await;
+    let before = count(&node, "yields").await;
+    let reply = client.subscribe(json!({"channel": "system", "since": start})).await;
+    assert_eq!((&reply["recovered"], recovered_numbers(&reply)), (&json!(true), (0..500).collect()));
+    let after = count(&node, "yields").await;
+    assert!(after >= before + 60, "{after} after {before}");
+    let history = client.ask(json!({"type": "history", "channel": "system", "since": start, "limit": 500})).await;
+    assert_eq!(recovered_numbers(&history), (0..500).collect::<Vec<_>>());
+    assert!(count(&node, "yields").await >= after + 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_current_values_are_encoded_in_slices_and_stay_current() {
+    let node = hurried();
+    let mut first = node.client("7").await;
+    first.subscribe(json!("prices:all")).await;
+    for n in 0..400 {
+        let mut message = padded(&node, "prices:all", n);
+        message.key = Some(format!("k{}", n % 300));
+        node.backplane.publish(message).await.unwrap();
+    }
+    let before = count(&node, "yields").await;
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        let mut client = node.client("7").await;
+        client.send(json!({"id": 1_000, "type": "subscribe", "channels": ["prices:all"]})).await;
+        clients.push(client);
+    }
+    // One leaves while its answer is being encoded.
+    drop(clients.pop());
+    for client in &mut clients {
+        let reply = client.next_of("subscribed").await;
+        assert_eq!(recovered_numbers(&reply), (100..400).collect::<Vec<_>>());
+    }
+    assert!(count(&node, "yields").await >= before + 35);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn many_newcomers_are_answered_in_slices_without_a_hole() {
     let node = hurried();

@@ -155,8 +155,16 @@ impl<'a> Input<'a> {
     }
 }
 
+/// Stands in JSON text for an item that is MessagePack already. Outside of strings JSON has no such byte.
+pub(crate) const READY: u8 = b'@';
+
 /// Appends one JSON value, which somebody has parsed before, as MessagePack.
 pub(crate) fn from_json(json: &str, out: &mut Vec<u8>) {
+    from_json_with(json, std::iter::empty(), out);
+}
+
+/// The same of JSON with [`READY`] in it, for each of which the next item of `ready` is taken.
+pub(crate) fn from_json_with<'a>(json: &str, mut ready: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
     let mut sizes = container_sizes(json).into_iter();
     let bytes = json.as_bytes();
     let mut at = 0;
@@ -170,6 +178,7 @@ pub(crate) fn from_json(json: &str, out: &mut Vec<u8>) {
                 at = end;
             }
             b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' | b'}' | b']' => {}
+            &READY => out.extend_from_slice(ready.next().unwrap_or_default()),
             _ => {
                 let length = bytes[at..].iter().take_while(|byte| !b" \t\n\r,:}]".contains(byte)).count();
                 push_word(out, json.get(at..at + length).unwrap_or_default());

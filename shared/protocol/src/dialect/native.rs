@@ -1,5 +1,7 @@
 //! The native dialect, as JSON and as MessagePack; and the fields of its events, which other dialects dress anew.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{Dialect, Spec};
@@ -30,21 +32,42 @@ pub(super) const MSGPACK: Spec = Spec {
     recognizes: |_| false,
     decode: codec::decode_msgpack,
     encode: |event| match event {
-        Event::Message(publication) => {
-            let encode = || transcoded(&message(publication, None));
-            Some(publication.frames.get_or_encode(Dialect::MsgPack.slot(), encode).clone())
-        }
-        Event::Traced { publication, edge_ms } => Some(transcoded(&traced(publication, *edge_ms))),
-        _ => Some(transcoded(&json_frame(event, json_message))),
+        Event::Message(publication) => Some(msgpack_message(publication).clone()),
+        Event::Traced { publication, edge_ms } => Some(transcoded(&traced(publication, *edge_ms), &[])),
+        _ => Some(transcoded(&json_frame(event, ready_message), listed(event))),
     },
     close_code: CloseCode::as_u16,
 };
 
-fn transcoded(json: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(json.len());
+/// `json` as MessagePack; a message that stands in it ([`ready_message`]) is taken as it is encoded for all who get it.
+fn transcoded(json: &[u8], messages: &[Arc<Publication>]) -> Bytes {
+    let ready = messages.iter().map(|message| msgpack_message(message));
+    let bytes: usize = ready.clone().map(Bytes::len).sum();
+    let mut out = Vec::with_capacity(json.len() + bytes);
     // Frames are made of whole strings and ASCII.
-    codec::msgpack_from_json(std::str::from_utf8(json).unwrap_or_default(), &mut out);
+    let json = std::str::from_utf8(json).unwrap_or_default();
+    codec::msgpack_from_json_with(json, ready.map(AsRef::as_ref), &mut out);
     out.into()
+}
+
+/// Messages that an event lists, each as all get it.
+fn listed(event: &Event) -> &[Arc<Publication>] {
+    match event {
+        Event::Subscribed(subscribed) if subscribed.traced_ms.is_none() => &subscribed.messages,
+        Event::History { messages, .. } => messages,
+        _ => &[],
+    }
+}
+
+/// Stands for a message that is MessagePack already.
+fn ready_message(_: &Publication) -> &Bytes {
+    static READY: Bytes = Bytes::from_static(&[codec::MSGPACK_READY]);
+    &READY
+}
+
+fn msgpack_message(publication: &Publication) -> &Bytes {
+    let encode = || transcoded(&message(publication, None), &[]);
+    publication.frames.get_or_encode(Dialect::MsgPack.slot(), encode)
 }
 
 fn json_message(publication: &Publication) -> &Bytes {
