@@ -85,3 +85,18 @@ test("a half-open line is noticed although the browser says nothing of it", asyn
   await until("all came", async () => (await received(channel)).length >= 3);
   expect(await received(channel)).toEqual(upTo(3));
 });
+
+test("a page that comes back from the browser's cache of pages is live again, and misses nothing", async () => {
+  const channel = "session:back";
+  await begin(channel, { slow: "1" });
+  await publish(channel, 1, 5);
+  await until("all came", async () => (await received(channel)).length >= 5);
+  await open.page.goto(`${site.origin}elsewhere`);
+  await publish(channel, 6, 8);
+  await open.page.goBack({ waitUntil: "commit" });
+  await until("what was missed came", async () => (await received(channel)).length >= 8);
+  expect(await received(channel)).toEqual(upTo(8));
+  const { shown, states } = await inside(open.page, ({ shown, states }) => ({ shown, states }), null);
+  expect(shown, "with an open connection it would not have been kept").toEqual(["loaded", "from the cache"]);
+  expect(states).toContain("reconnecting page_left");
+});
