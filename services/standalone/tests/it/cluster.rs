@@ -18,8 +18,8 @@ use tickwire_protocol::{ChannelName, DeviceId, RawJson, UserId};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-const SECRET: &str = "a secret of thirty-two bytes or more";
-const API_KEY: &str = "an api key of thirty-two bytes or more";
+pub(crate) const SECRET: &str = "a secret of thirty-two bytes or more";
+pub(crate) const API_KEY: &str = "an api key of thirty-two bytes or more";
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -33,6 +33,7 @@ pub(crate) struct Cluster {
     pub(crate) redis: RedisServer,
     pub(crate) edges: Vec<Edge>,
     pub(crate) emitter: Emitter,
+    pub(crate) emitter_addr: SocketAddr,
     emitter_shutdown: CancellationToken,
 }
 
@@ -45,13 +46,14 @@ impl Cluster {
         }
         let emitter_shutdown = CancellationToken::new();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let emitter = emitter(listener.local_addr().unwrap());
+        let emitter_addr = listener.local_addr().unwrap();
+        let emitter = emitter(emitter_addr);
         let backplane = RedisBackplane::connect(redis_config(&redis)).await.unwrap();
         tokio::spawn({
             let shutdown = emitter_shutdown.clone();
             async move { tickwire_emitter::run(emitter_config(), listener, backplane, shutdown).await.unwrap() }
         });
-        let cluster = Self { redis, edges, emitter, emitter_shutdown };
+        let cluster = Self { redis, edges, emitter, emitter_addr, emitter_shutdown };
         for edge in &cluster.edges {
             edge.until_ready().await;
         }
@@ -74,7 +76,7 @@ impl Cluster {
         Client::connect(ClientOptions { device, ..client_options(token(user), self.urls(at)) }).unwrap()
     }
 
-    fn urls(&self, at: usize) -> Vec<String> {
+    pub(crate) fn urls(&self, at: usize) -> Vec<String> {
         let mut urls: Vec<String> = self.edges.iter().map(|edge| edge.ws("/ws")).collect();
         urls.rotate_left(at);
         urls
@@ -135,7 +137,7 @@ pub(crate) fn local() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-fn redis_config(redis: &RedisServer) -> RedisConfig {
+pub(crate) fn redis_config(redis: &RedisServer) -> RedisConfig {
     RedisConfig { url: redis.url(), connect_timeout_s: 60, ..RedisConfig::default() }
 }
 
@@ -159,7 +161,7 @@ pub(crate) fn emitter(addr: SocketAddr) -> Emitter {
     Emitter::new(EmitterOptions::new(format!("http://{addr}"), API_KEY)).unwrap()
 }
 
-fn client_options(token: String, urls: Vec<String>) -> ClientOptions {
+pub(crate) fn client_options(token: String, urls: Vec<String>) -> ClientOptions {
     let mut options = ClientOptions::new("", TokenSource::Fixed(token));
     options.urls = urls;
     options.backoff = Backoff {
@@ -237,12 +239,16 @@ impl Standalone {
         emitter_config: tickwire_emitter::Config,
         market: tickwire_standalone::Market,
     ) -> Self {
-        let mut config = tickwire_standalone::Config {
+        let config = tickwire_standalone::Config {
             edge: edge_config(),
             emitter: emitter_config,
             market,
             ..tickwire_standalone::Config::default()
         };
+        Self::with_config(config).await
+    }
+
+    pub(crate) async fn with_config(mut config: tickwire_standalone::Config) -> Self {
         config.feed.feed.listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let edge_listener = tickwire_edge::listen(local()).unwrap();
         let emitter_listener = tokio::net::TcpListener::bind(local()).await.unwrap();

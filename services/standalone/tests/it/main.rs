@@ -19,3 +19,4 @@ mod splice;
 mod standalone;
 mod status;
 mod traces;
+mod trading;
