@@ -21,14 +21,17 @@
 
 use std::time::Duration;
 
+pub mod account;
 pub mod api;
 pub mod config;
 pub mod directory;
+pub mod exact;
 pub mod figures;
 pub mod instrument;
 pub mod peer;
 pub mod session;
 
+pub use account::Account;
 pub use config::{ClusterError, TradingConfig};
 pub use directory::Directory;
 pub use figures::{Figures, OpenPosition};

@@ -1,4 +1,4 @@
-//! `tickwire-feed replay FILE… [--exchange NAME] [--events] [--summary]`.
+//! `tickwire-feed replay FILE… [--exchange NAME] [--events | --messages] [--summary]`.
 
 use std::{
     io::{self, BufWriter, Write},
@@ -20,6 +20,12 @@ pub(crate) struct Arguments {
     /// Prints one normalised event a line.
     #[arg(long)]
     events: bool,
+    /// Prints what subscribers of the channels would get, one message a line: a recording for `tickwire-algorithm backtest`.
+    #[arg(long, conflicts_with_all = ["events", "summary"])]
+    messages: bool,
+    /// Levels a side of the books of `--messages`.
+    #[arg(long, default_value_t = 100, requires = "messages")]
+    depth: usize,
     /// Prints one JSON object a file: counts, sums, checkpoints, final books, anomalies.
     #[arg(long)]
     summary: bool,
@@ -29,6 +35,10 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut output = BufWriter::new(io::stdout().lock());
     for file in &arguments.files {
+        if arguments.messages {
+            Replay::messages(file, arguments.exchange, arguments.depth, &mut output)?;
+            continue;
+        }
         let events = arguments.events.then_some(&mut output as &mut dyn Write);
         let summary = Replay::run(file, arguments.exchange, events)?;
         if arguments.summary || !arguments.events {

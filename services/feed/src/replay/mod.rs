@@ -1,9 +1,11 @@
 //! A recording through the parsers and books that run live.
 
 mod events;
+mod messages;
 mod origin;
 mod summary;
 
+use messages::Messages;
 pub use origin::Origin;
 pub use summary::Summary;
 
@@ -49,6 +51,27 @@ impl Replay {
                 for effect in seen.drain(..) {
                     events::write(output, &effect).map_err(Error::Output)?;
                 }
+            }
+        }
+        replay.finish();
+        Ok(replay.summary)
+    }
+
+    /// Replays a file into messages of channels, with books of the best `depth` levels.
+    pub fn messages(
+        path: &Path,
+        exchange: Option<Exchange>,
+        depth: usize,
+        output: &mut dyn Write,
+    ) -> Result<Summary, Error> {
+        let mut replay = Self::new(Origin::of(path, exchange)?);
+        let mut messages = Messages::new(replay.origin.exchange, depth);
+        let mut recording = Recording::open(path)?;
+        let mut seen = Vec::new();
+        while let Some(record) = recording.next_record()? {
+            replay.record(&record, |effect| seen.push(effect.clone()))?;
+            for effect in seen.drain(..) {
+                messages.write(output, &effect, replay.connections.values()).map_err(Error::Output)?;
             }
         }
         replay.finish();

@@ -30,3 +30,25 @@ fn every_event_is_one_line_of_json() {
         }
     }
 }
+
+#[test]
+fn every_message_is_one_of_a_channel_and_its_books_begin_with_a_snapshot() {
+    let (mut lines, mut again) = (Vec::new(), Vec::new());
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings/binance.jsonl.gz");
+    for output in [&mut lines, &mut again] {
+        output.clear();
+        Replay::messages(&shipped, Some(Exchange::Binance), 20, output).unwrap();
+    }
+    assert_eq!(lines, again, "the same recording, the same messages");
+    let mut books = std::collections::BTreeSet::new();
+    for line in String::from_utf8(lines).unwrap().lines() {
+        let message: Value = serde_json::from_str(line).unwrap();
+        let channel = message["channel"].as_str().unwrap().to_owned();
+        assert!(message["time"].is_u64() && channel.matches(':').count() >= 2, "{line}");
+        if channel.starts_with("book:") && message["data"]["state"] == "live" && books.insert(channel) {
+            assert_eq!(message["data"]["kind"], "snapshot", "{line}");
+            assert!(message["data"]["bids"].as_array().unwrap().len() <= 20);
+        }
+    }
+    assert!(!books.is_empty());
+}
