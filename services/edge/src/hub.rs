@@ -94,6 +94,8 @@ pub(crate) struct Shard {
     pub(crate) rechecked: Cell<u64>,
     /// When that was, by the node's clock.
     pub(crate) rechecked_ms: Cell<u32>,
+    /// When silent books were looked for, by the node's clock.
+    pub(crate) views_ms: Cell<u32>,
     /// How long the loop may work before others get their turn.
     pub(crate) work_max: Duration,
     /// The node's clock as of the last flush or tick.
@@ -222,6 +224,7 @@ impl Shard {
             encoder,
             rechecked: Cell::new(0),
             rechecked_ms: Cell::new(0),
+            views_ms: Cell::new(0),
             work_max,
             coarse_ms: Cell::new(0),
             bytes_out: Cell::new(0),

@@ -1,6 +1,6 @@
 //! From a book's channel to the subscribers of its views.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 use tickwire_protocol::{Publication, book::Depth, time::now_ms};
@@ -11,6 +11,8 @@ use super::{
     views::{self, Change, Doubt, Views},
 };
 use crate::outbox::ChannelId;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 impl Shard {
     /// The book's next message has come: tells what it changes in each view.
@@ -42,11 +44,15 @@ impl Shard {
         }
     }
 
-    /// A second has passed: books whose publishers have said nothing for long are not live any more.
+    /// Books whose publishers have said nothing for long are not live any more. Called now and then, at any times.
     pub(super) fn suspend_silent_views(&self) {
+        let clock_ms = self.node.clock_ms();
+        let passed_ms = u64::from(clock_ms.wrapping_sub(self.views_ms.replace(clock_ms)));
+        // What came while the shard stood still waits behind this: it is not its publisher that was silent.
+        let passed = Duration::from_millis(passed_ms).min(SECOND);
         let mut hub = self.hub.borrow_mut();
         for id in with_views(&hub) {
-            self.change_views(&mut hub, id, Views::second_passed);
+            self.change_views(&mut hub, id, |views| views.on_time(passed));
         }
     }
 

@@ -6,7 +6,7 @@
 //! sharing them over a node's threads would put a lock on the way of every message, to save some microseconds for each
 //! core that has such subscribers.
 
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 use tickwire_protocol::{
@@ -44,8 +44,8 @@ pub(crate) struct Views {
     /// Why the book is not whole although its feed calls it live.
     loss: &'static str,
     doubt: Option<Doubt>,
-    /// Seconds since its channel's newest message.
-    silent_s: u64,
+    /// Time since its channel's newest message.
+    silent: Duration,
     shown: SmallVec<[Shown; 2]>,
 }
 
@@ -84,7 +84,7 @@ impl Views {
             },
             loss: "no_snapshot",
             doubt: None,
-            silent_s: 0,
+            silent: Duration::ZERO,
             shown: SmallVec::new(),
         };
         let is_snapshot = |update: &BookUpdate| update.kind == Kind::Snapshot;
@@ -107,7 +107,7 @@ impl Views {
     /// Takes the stream's next message.
     pub(crate) fn apply(&mut self, publication: &Publication) -> (SmallVec<[Change; 2]>, Result<(), Damaged>) {
         let taken = self.take(publication.data.to::<BookUpdate>().ok());
-        self.silent_s = 0;
+        self.silent = Duration::ZERO;
         // The store is there again, and nothing is missing.
         self.doubt = self.doubt.filter(|&doubt| doubt == Doubt::Gap);
         (self.changes(), taken)
@@ -134,10 +134,10 @@ impl Views {
         }
     }
 
-    /// Called once a second: a live book is vouched for every few seconds even if nothing changes.
-    pub(crate) fn second_passed(&mut self) -> SmallVec<[Change; 2]> {
-        self.silent_s = self.silent_s.saturating_add(1);
-        if self.silent_s * 1_000 < SILENT_MS || self.doubt.is_some() || !self.is_live() {
+    /// So much time has passed: a live book is vouched for every few seconds even if nothing changes.
+    pub(crate) fn on_time(&mut self, passed: Duration) -> SmallVec<[Change; 2]> {
+        self.silent = self.silent.saturating_add(passed);
+        if self.silent < Duration::from_millis(SILENT_MS) || self.doubt.is_some() || !self.is_live() {
             return SmallVec::new();
         }
         self.suspend(Doubt::Silence)

@@ -83,8 +83,9 @@ fn what_its_feed_doubts_or_damages_is_never_live() {
 fn a_book_whose_publishers_fell_silent_is_not_live() {
     let mut views = Views::of(&[live("snapshot", &[(9, 1)])]);
     views.show(Depth::ALL[FIVE]);
-    let seconds =
-        |views: &mut Views, count: u64| -> Vec<Change> { (0..count).flat_map(|_| views.second_passed()).collect() };
+    let seconds = |views: &mut Views, count: u64| -> Vec<Change> {
+        (0..count).flat_map(|_| views.on_time(Duration::from_secs(1))).collect()
+    };
     let patience_s = SILENT_MS / 1_000;
     assert!(seconds(&mut views, patience_s - 1).is_empty());
     assert!(views.apply(&live("delta", &[])).0.is_empty(), "an empty delta vouches for it");

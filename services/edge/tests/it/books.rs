@@ -1,6 +1,6 @@
 //! Views of books: what a client with a depth gets.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use serde_json::{Value, json};
 use tickwire_protocol::book::{Book, BookUpdate, Depth, Top};
@@ -153,6 +153,18 @@ async fn an_outage_of_the_store_makes_views_suspect() {
     publish(&node, "delta", &[(8, 1)], &[]).await;
     assert_eq!(view.next(&mut client).await["kind"], "snapshot");
     assert_eq!(view.bids(), ["9.10x1", "8.10x1"]);
+}
+
+/// On a node with next to no connections, whose rounds over them are short.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_book_that_was_vouched_for_some_seconds_ago_is_live() {
+    let node = Node::start();
+    publish(&node, "snapshot", &[(9, 1)], &[]).await;
+    let mut client = node.client("7").await;
+    let mut view = View::open(&mut client, 10).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    publish(&node, "delta", &[(8, 1)], &[]).await;
+    assert_eq!(view.next(&mut client).await["kind"], "delta", "nothing was said of silence");
 }
 
 #[tokio::test(flavor = "multi_thread")]
