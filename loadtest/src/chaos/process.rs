@@ -114,6 +114,12 @@ mod tests {
         Process::new("sleeper", "/bin/sleep".into(), log).arguments(&["600"])
     }
 
+    /// Whether `/proc/PID/stat` says `T`; its second field, the name, has no space here.
+    fn is_stopped(pid: u32) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.split(' ').nth(2) == Some("T")
+    }
+
     #[tokio::test]
     async fn a_process_is_killed_and_started_again() {
         let mut process = sleeper();
@@ -131,6 +137,10 @@ mod tests {
         let mut process = sleeper();
         process.start().unwrap();
         process.signal("STOP").await.unwrap();
+        // Signals that wait together are taken by their number, SIGTERM first: it must have stopped before.
+        while !is_stopped(process.pid().unwrap()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         process.signal("TERM").await.unwrap();
         assert_eq!(process.ended(Duration::from_millis(200)).await, None);
         process.signal("CONT").await.unwrap();
