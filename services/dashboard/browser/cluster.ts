@@ -84,7 +84,7 @@ export class Cluster {
   static async start({ ownSecret = true } = {}): Promise<Cluster> {
     const [edge, emitter] = [await freePort(), await freePort()];
     const listen = ["--listen", `127.0.0.1:${edge}`, "--emitter-listen", `127.0.0.1:${emitter}`];
-    const free = ["--feed-listen", "127.0.0.1:0", "--session-listen", "127.0.0.1:0"];
+    const free = ["feed", "session", "risk"].flatMap((service) => [`--${service}-listen`, "127.0.0.1:0"]);
     const standalone = new Program(join(BINARIES, "tickwire-standalone"), [...listen, ...free], {
       ...DASHBOARD,
       ...(ownSecret ? KEYS : {}),

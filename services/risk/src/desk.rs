@@ -2,7 +2,7 @@
 //! waits for another service or for the store.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -24,13 +24,18 @@ use crate::{
     keeper::{self, ORDERS_MAX, Order, Tools},
     market::{Market, SAMPLE_MS},
     thresholds::Thresholds,
-    watch::{Alert, Effect, Standing, Watch},
+    turbulence::{Swing, Turbulence},
+    watch::{Alert, Breach, Effect, Standing, Watch},
 };
 
 /// Inputs that wait; senders then wait, too.
 pub(crate) const INPUTS_MAX: usize = 4_096;
 /// Orders held for a keeper that is busy. Alerts beyond it are dropped and counted; there is one stop at most.
 const BACKLOG_MAX: usize = 64;
+/// How long figures wait for their session, milliseconds. By then the session service was asked.
+const EARLY_MS: u64 = 60_000;
+/// Stops known to be done; at the bound all are forgotten, and looked up again when they are heard of.
+const DONE_MAX: usize = 100_000;
 
 /// What a desk hears.
 #[derive(Debug)]
@@ -40,6 +45,8 @@ pub(crate) enum Input {
     Price(Instrument, Decimal),
     /// A stop that is not done, found in the store.
     Unfinished(SessionId),
+    /// Stops that are done, found in the store.
+    Done(Vec<SessionId>),
     /// Who has which lease.
     Leases(Vec<(SessionId, Option<Fence>)>),
     /// A keeper has read its records.
@@ -48,10 +55,11 @@ pub(crate) enum Input {
         fence: Fence,
         restored: Box<Restored>,
     },
-    /// A keeper ended.
+    /// A keeper ended; `is_done`: because nothing was left to do.
     Ended {
         id: SessionId,
         fence: Fence,
+        is_done: bool,
     },
     Ask(Ask),
 }
@@ -89,9 +97,11 @@ pub(crate) struct View {
 #[derive(Debug)]
 struct Hold {
     fence: Fence,
-    /// `None` once its session is over: it ends when all is done.
+    /// `None` once its session is over and it has every order: it ends when all is done.
     orders: Option<mpsc::Sender<Order>>,
     backlog: VecDeque<Order>,
+    /// The session is over: no further orders come.
+    is_closing: bool,
     is_ready: bool,
     task: AbortHandle,
 }
@@ -105,10 +115,14 @@ pub(crate) struct Desk {
     holder: String,
     market: Market,
     watches: BTreeMap<SessionId, Watch>,
-    /// Figures that came before their session.
-    early: BTreeMap<SessionId, Figures>,
+    /// Figures that came before their session, and when.
+    early: BTreeMap<SessionId, (Figures, u64)>,
     holds: BTreeMap<SessionId, Hold>,
-    unfinished: BTreeSet<SessionId>,
+    /// Stops that are to be carried out, whoever began them; with the reason of one that is in no journal yet.
+    unfinished: BTreeMap<SessionId, Option<Breach>>,
+    done: HashSet<SessionId>,
+    turbulence: Turbulence,
+    swings: mpsc::Sender<Swing>,
     is_asking_leases: bool,
 }
 
@@ -118,6 +132,7 @@ impl Desk {
         tools: Arc<Tools>,
         inputs: mpsc::Sender<Input>,
         wanted: watch::Sender<BTreeSet<Instrument>>,
+        swings: mpsc::Sender<Swing>,
         shutdown: CancellationToken,
     ) -> Self {
         let holder = format!("{}-{:08x}", config.node, rand::random::<u32>());
@@ -132,7 +147,10 @@ impl Desk {
             watches: BTreeMap::new(),
             early: BTreeMap::new(),
             holds: BTreeMap::new(),
-            unfinished: BTreeSet::new(),
+            unfinished: BTreeMap::new(),
+            done: HashSet::new(),
+            turbulence: Turbulence::default(),
+            swings,
             is_asking_leases: false,
         }
     }
@@ -167,33 +185,20 @@ impl Desk {
             Input::Session(session) => self.session(*session),
             Input::Figures(figures) => self.figures(*figures),
             Input::Price(instrument, price) => self.market.price(&instrument, price, now_ms()),
-            Input::Unfinished(id) => {
-                if self.unfinished.len() < self.config.sessions_max && self.unfinished.insert(id) {
-                    self.ask_leases();
-                }
-            }
+            Input::Unfinished(id) => self.unfinished(id, None),
+            Input::Done(ids) => ids.into_iter().for_each(|id| self.done(id)),
             Input::Leases(leases) => self.leases(leases),
             Input::Kept { id, fence, restored } => self.kept(&id, fence, &restored),
-            Input::Ended { id, fence } => self.ended(&id, fence),
+            Input::Ended { id, fence, is_done } => self.ended(&id, fence, is_done),
             Input::Ask(ask) => self.answer(ask),
         }
     }
 
     fn session(&mut self, session: Session) {
-        let id = session.session_id.clone();
         if session.status.is_over() {
-            self.early.remove(&id);
-            if self.watches.remove(&id).is_some() {
-                // Its keeper finishes what was begun, and ends.
-                if let Some(hold) = self.holds.get_mut(&id) {
-                    flush(hold);
-                    hold.orders = None;
-                    hold.backlog.clear();
-                }
-                self.instruments();
-            }
-            return;
+            return self.over(&session);
         }
+        let id = session.session_id.clone();
         let is_full = self.watches.len() >= self.config.sessions_max;
         match self.watches.get_mut(&id) {
             Some(watch) => watch.set_session(session),
@@ -201,7 +206,7 @@ impl Desk {
                 self.tools.metrics.refused.inc();
             }
             None => {
-                let early = self.early.remove(&id);
+                let early = self.early.remove(&id).map(|(figures, _)| figures);
                 let mut watch = Watch::new(session, Thresholds::default());
                 if let Some(figures) = early.filter(|figures| figures.user_id == watch.session().user_id) {
                     watch.set_figures(figures);
@@ -214,12 +219,52 @@ impl Desk {
         self.tools.metrics.sessions.set(signed(self.watches.len()));
     }
 
+    /// Its keeper finishes what was begun, and ends. An emergency stop that somebody else asked for is carried out like this
+    /// service's own; of an own one the journal knows already.
+    fn over(&mut self, session: &Session) {
+        let id = &session.session_id;
+        self.early.remove(id);
+        let stopped = Breach::of_stopped(session).filter(|_| !self.done.contains(id));
+        if self.watches.remove(id).is_some() {
+            if let Some(hold) = self.holds.get_mut(id) {
+                hold.backlog.extend(stopped.clone().map(Order::Stop));
+                hold.is_closing = true;
+                flush(hold);
+            }
+            self.instruments();
+            self.tools.metrics.sessions.set(signed(self.watches.len()));
+        }
+        if stopped.is_some() {
+            self.unfinished(id.clone(), stopped);
+        }
+    }
+
+    /// A stop is to be carried out, by whichever instance has the lease.
+    fn unfinished(&mut self, id: SessionId, breach: Option<Breach>) {
+        if let Some(known) = self.unfinished.get_mut(&id) {
+            *known = known.take().or(breach);
+        } else if self.unfinished.len() >= self.config.sessions_max {
+            self.tools.metrics.refused.inc();
+        } else if !self.done.contains(&id) {
+            self.unfinished.insert(id, breach);
+            self.ask_leases();
+        }
+    }
+
+    fn done(&mut self, id: SessionId) {
+        self.unfinished.remove(&id);
+        if self.done.len() >= DONE_MAX {
+            self.done.clear();
+        }
+        self.done.insert(id);
+    }
+
     fn figures(&mut self, figures: Figures) {
         let id = figures.session_id.clone();
         let Some(watch) = self.watches.get_mut(&id) else {
-            // Of a session that is over nothing follows; at the bound those that come first are kept.
+            // At the bound those that come first are kept.
             if self.early.len() < self.config.sessions_max || self.early.contains_key(&id) {
-                self.early.insert(id, figures);
+                self.early.insert(id, (figures, now_ms()));
             }
             return;
         };
@@ -253,6 +298,13 @@ impl Desk {
 
     fn sample(&mut self) {
         self.market.sample();
+        let now = now_ms();
+        self.early.retain(|_, (_, since)| now.saturating_sub(*since) < EARLY_MS);
+        for swing in self.turbulence.look(&self.market, now) {
+            if self.swings.try_send(swing).is_err() {
+                self.tools.metrics.alerts_dropped.inc();
+            }
+        }
         let ids: Vec<SessionId> = self.watches.keys().cloned().collect();
         for id in ids {
             self.look(&id, true);
@@ -288,7 +340,7 @@ impl Desk {
             return;
         }
         let ids: BTreeSet<SessionId> =
-            self.watches.keys().chain(self.holds.keys()).chain(&self.unfinished).cloned().collect();
+            self.watches.keys().chain(self.holds.keys()).chain(self.unfinished.keys()).cloned().collect();
         let (ids, names): (Vec<SessionId>, Vec<ChannelName>) =
             ids.into_iter().filter_map(|id| lease(&id).map(|name| (id, name))).unzip();
         if ids.is_empty() {
@@ -322,7 +374,7 @@ impl Desk {
                     hold.task.abort();
                     self.drop_hold(&id);
                 }
-                (None, Some(fence)) if self.watches.contains_key(&id) || self.unfinished.contains(&id) => {
+                (None, Some(fence)) if self.watches.contains_key(&id) || self.unfinished.contains_key(&id) => {
                     self.hold(id, fence);
                 }
                 (None, _) => {}
@@ -342,8 +394,18 @@ impl Desk {
             self.shutdown.clone(),
         );
         let task = tokio::spawn(keeping).abort_handle();
-        let orders = self.watches.contains_key(&id).then_some(orders);
-        self.holds.insert(id, Hold { fence, orders, backlog: VecDeque::new(), is_ready: false, task });
+        let is_closing = !self.watches.contains_key(&id);
+        let stop = self.unfinished.get(&id).cloned().flatten().map(Order::Stop);
+        let mut hold = Hold {
+            fence,
+            orders: Some(orders),
+            backlog: stop.into_iter().collect(),
+            is_closing,
+            is_ready: false,
+            task,
+        };
+        flush(&mut hold);
+        self.holds.insert(id, hold);
     }
 
     fn kept(&mut self, id: &SessionId, fence: Fence, restored: &Restored) {
@@ -361,12 +423,14 @@ impl Desk {
         }
     }
 
-    fn ended(&mut self, id: &SessionId, fence: Fence) {
+    fn ended(&mut self, id: &SessionId, fence: Fence, is_done: bool) {
         if self.holds.get(id).is_none_or(|hold| hold.fence != fence) {
             return;
         }
         self.drop_hold(id);
-        self.unfinished.remove(id);
+        if is_done && self.unfinished.contains_key(id) {
+            self.done(id.clone());
+        }
         let Some(name) = lease(id) else { return };
         let tools = Arc::clone(&self.tools);
         tokio::spawn(async move {
@@ -431,6 +495,9 @@ fn flush(hold: &mut Hold) {
             hold.backlog.push_front(order);
             return;
         }
+    }
+    if hold.is_closing {
+        hold.orders = None;
     }
 }
 

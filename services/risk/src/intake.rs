@@ -39,20 +39,16 @@ impl Ticker {
     }
 }
 
-/// Passes on what changes in a directory, until nobody listens.
+/// Passes on what changes in a directory, until nobody listens. Who listens keeps the values, the directory does not: it would grow
+/// with every session there ever was.
 pub(crate) async fn changes<T: Listed + Clone, M>(
     directory: Arc<Directory<T>>,
     out: mpsc::Sender<M>,
     wrap: fn(T) -> M,
-    is_over: fn(&T) -> bool,
 ) {
     loop {
-        for value in directory.changes().await {
-            // What is over changes no more; nobody asks this directory for it.
-            if is_over(&value) {
-                directory.forget(value.id());
-            }
-            if out.send(wrap(T::clone(&value))).await.is_err() {
+        for value in directory.take_changes().await {
+            if out.send(wrap(Arc::unwrap_or_clone(value))).await.is_err() {
                 return;
             }
         }

@@ -77,13 +77,15 @@ pub(crate) async fn keep(
     shutdown: CancellationToken,
 ) {
     let kept = keep_until(id.clone(), fence, tools, orders, &desk);
-    match shutdown.run_until_cancelled(kept).await {
+    let kept = shutdown.run_until_cancelled(kept).await;
+    let is_done = matches!(kept, Some(Ok(())));
+    match kept {
         None | Some(Ok(())) => {}
         Some(Err(error @ RecordError::Lost(_))) => tracing::info!(session = %id, %error, "a session went to another"),
         Some(Err(error)) => tracing::error!(session = %id, %error, "a session cannot be kept; it is tried again"),
     }
     // A desk that is gone needs no word.
-    let _gone = desk.send(Input::Ended { id, fence }).await;
+    let _gone = desk.send(Input::Ended { id, fence, is_done }).await;
 }
 
 async fn keep_until(

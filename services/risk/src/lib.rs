@@ -10,6 +10,7 @@
 //!   goes on where the records end. Every step may be made twice: keys and the other services' states make it harmless.
 //! - A session at its loss limit is stopped whatever its thresholds are, and its user is told also while another service is away.
 //! - The desk waits for nobody.
+//! - An emergency stop is carried out to its end whoever asked for it: this service, the session's owner, another service.
 
 mod api;
 mod config;
@@ -17,25 +18,28 @@ mod desk;
 mod error;
 mod intake;
 mod keeper;
+mod lease;
 pub mod level;
 pub mod market;
 mod metrics;
 mod peers;
 mod portfolio;
 mod records;
+mod recover;
 mod rules;
 pub mod saga;
 mod teller;
 pub mod thresholds;
+mod turbulence;
 mod valuation;
 pub mod watch;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use tickwire_backplane::{Backplane, journal::JOURNAL_LIST_MAX};
+use tickwire_backplane::Backplane;
 use tickwire_client::{Client, Emitter, EmitterOptions};
 use tickwire_http::Credentials;
-use tickwire_trading::{Figures, Session, SessionId, api::Vitals, config::ClusterError, directory::Directory};
+use tickwire_trading::{Figures, Session, api::Vitals, config::ClusterError, directory::Directory};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch as latest},
@@ -49,6 +53,7 @@ pub use rules::Kind;
 
 use desk::{Desk, INPUTS_MAX, Input};
 use keeper::Tools;
+use lease::Lease;
 use metrics::Metrics;
 use peers::Peers;
 
@@ -56,8 +61,6 @@ use peers::Peers;
 const REVOCATIONS_INTERVAL: Duration = Duration::from_secs(1);
 /// One call of the emitter takes at most this; keepers try again themselves.
 const EMITTER_TIMEOUT: Duration = Duration::from_secs(3);
-/// Pause after the store could not be asked for stops that are not done.
-const RECOVERY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Checks `config` as [`run`] does, before a port is bound.
 pub fn check(config: &Config) -> Result<(), RiskError> {
@@ -104,9 +107,12 @@ pub async fn run(
     follow(&mut tasks, &client, &peers, &inputs, &shutdown);
     let wrap = |instrument: &tickwire_trading::Instrument, price| Input::Price(instrument.clone(), price);
     tasks.spawn(intake::prices(following, client.clone(), metrics, inputs.clone(), wrap));
-    tasks.spawn(recover(Arc::clone(&backplane), inputs.clone()));
+    tasks.spawn(recover::run(Arc::clone(&backplane), peers.session.clone(), inputs.clone()));
     tasks.spawn(keep_revocations(Arc::clone(&credentials), Arc::clone(&backplane)));
-    let desk = Desk::new(config.risk.clone(), Arc::clone(&tools), inputs.clone(), wanted, shutdown.clone());
+    let (swings, swung) = mpsc::channel(turbulence::SWINGS_MAX);
+    let telling = turbulence::tell(swung, Arc::clone(&tools), Lease::new(turbulence::LEASE, &config.risk));
+    tasks.spawn(telling);
+    let desk = Desk::new(config.risk.clone(), Arc::clone(&tools), inputs.clone(), wanted, swings, shutdown.clone());
     let watching = tokio::spawn(desk.run(heard));
     let valuing = tokio::spawn(valuation::run(config.risk.clone(), client, tools, shutdown.clone()));
 
@@ -145,45 +151,15 @@ fn follow(
 ) {
     let sessions = Arc::new(Directory::<Session>::default());
     let wrap = |session| Input::Session(Box::new(session));
-    tasks.spawn(intake::changes(Arc::clone(&sessions), inputs.clone(), wrap, |session| session.status.is_over()));
+    tasks.spawn(intake::changes(Arc::clone(&sessions), inputs.clone(), wrap));
     let (cluster, peer, ending) = (client.clone(), peers.session.clone(), shutdown.clone());
     tasks.spawn(async move { sessions.follow(&cluster, &peer, ending).await });
 
     let accounts = Arc::new(Directory::<Figures>::default());
     let wrap = |figures| Input::Figures(Box::new(figures));
-    tasks.spawn(intake::changes(Arc::clone(&accounts), inputs.clone(), wrap, |_| false));
+    tasks.spawn(intake::changes(Arc::clone(&accounts), inputs.clone(), wrap));
     let (cluster, peer, ending) = (client.clone(), peers.algorithm.clone(), shutdown.clone());
     tasks.spawn(async move { accounts.follow(&cluster, &peer, ending).await });
-}
-
-/// Finds the stops that an earlier process left half done, whatever became of their sessions.
-async fn recover(backplane: Arc<dyn Backplane>, inputs: mpsc::Sender<Input>) {
-    let mut after: Option<String> = None;
-    loop {
-        let listed = match backplane.journals(records::STOPS, after.as_deref(), JOURNAL_LIST_MAX).await {
-            Ok(listed) => listed,
-            Err(error) => {
-                tracing::warn!(%error, "stops that are not done are unknown; asking again");
-                tokio::time::sleep(RECOVERY_PAUSE).await;
-                continue;
-            }
-        };
-        let Some(last) = listed.last() else { return };
-        after = Some(last.name.id().to_owned());
-        for entry in listed {
-            let Ok(id) = SessionId::new(entry.name.id()) else { continue };
-            let is_done = match records::stop(&*backplane, &id).await {
-                Ok(stop) => stop.is_none_or(|stop| stop.is_done()),
-                Err(error) => {
-                    tracing::error!(session = %id, %error, "a stop cannot be read; its keeper tries");
-                    false
-                }
-            };
-            if !is_done && inputs.send(Input::Unfinished(id)).await.is_err() {
-                return;
-            }
-        }
-    }
 }
 
 async fn keep_revocations(credentials: Arc<Credentials>, backplane: Arc<dyn Backplane>) {

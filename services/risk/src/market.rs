@@ -45,6 +45,16 @@ impl Market {
         });
     }
 
+    /// Every instrument, in no order.
+    pub fn instruments(&self) -> impl Iterator<Item = &Instrument> {
+        self.instruments.keys()
+    }
+
+    /// Whether prices of `instrument` are expected.
+    pub fn has(&self, instrument: &Instrument) -> bool {
+        self.instruments.contains_key(instrument)
+    }
+
     /// Forgets every instrument that `is_wanted` denies.
     pub fn keep(&mut self, mut is_wanted: impl FnMut(&Instrument) -> bool) {
         self.instruments.retain(|instrument, _| is_wanted(instrument));

@@ -102,7 +102,7 @@ impl Metrics {
         risk.register("wallets", "Wallets whose portfolio is computed", m.wallets.clone());
         risk.register("portfolios", "Portfolios published", m.portfolios.clone());
         risk.register("portfolio_failures", "Portfolios that could not be published", m.portfolio_failures.clone());
-        for step in ["stop_session", "flatten", "tell_stop", "tell_alert"] {
+        for step in ["stop_session", "flatten", "tell_stop", "tell_alert", "tell_volatility"] {
             m.step_failures.get_or_create(&StepLabels { step }).inc_by(0);
         }
         m.alerts.get_or_create(&KindLevelLabels::of(Kind::LossLimit, Level::Warning)).inc_by(0);

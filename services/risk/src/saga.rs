@@ -15,6 +15,8 @@ use crate::watch::{Breach, sentence};
 
 /// How long the user's alert waits for steps that fail.
 pub const PATIENCE_MS: u64 = 1_000;
+/// Events of a stop that is done: each step's is journalled once.
+pub const EVENTS: u64 = 4;
 
 /// What is over, in the order of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,7 +156,7 @@ mod tests {
     fn breach() -> Breach {
         Breach {
             user_id: UserId::new("7").unwrap(),
-            kind: Kind::LossLimit,
+            kind: Some(Kind::LossLimit),
             text: "1002 of the loss limit of 1000 is lost (100.2 %)".into(),
             current: "1002".into(),
             limit: "1000".into(),
@@ -214,7 +216,7 @@ mod tests {
             }
             let stop = Stop::of(journal.clone()).unwrap();
             prop_assert!(stop.is_done() && stop.next(true, u64::MAX).is_none());
-            prop_assert_eq!(journal.len(), 4);
+            prop_assert_eq!(journal.len() as u64, EVENTS);
         }
     }
 }

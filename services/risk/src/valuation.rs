@@ -18,6 +18,7 @@ use crate::{
     config::RiskConfig,
     intake,
     keeper::Tools,
+    lease::Lease,
     portfolio::{Balance, Portfolio, Portfolios, Pricing},
 };
 
@@ -54,7 +55,7 @@ pub(crate) async fn run(config: RiskConfig, client: Client, tools: Arc<Tools>, s
         stable: config.portfolio_stable.iter().cloned().collect(),
     };
     let valuation = Valuation { portfolios: Portfolios::new(pricing), instruments_max: config.instruments_max, wanted };
-    let lease = Lease::new(&config);
+    let lease = Lease::new("risk-portfolio", &config);
     shutdown.run_until_cancelled(valuation.run(heard, tools, lease)).await;
 }
 
@@ -131,44 +132,4 @@ fn outgoing(portfolio: &Portfolio) -> Option<Outgoing> {
     let channel = ChannelName::new(&format!("portfolio:{}", portfolio.user_id)).ok()?;
     let data = RawJson::of(portfolio).ok()?;
     Some(Outgoing { key: Some(portfolio.wallet_id.clone()), ..Outgoing::new(channel, data) })
-}
-
-/// Who publishes. A second publisher would do no harm but to say the same twice.
-struct Lease {
-    name: Option<ChannelName>,
-    holder: String,
-    term: Duration,
-    /// Until when, and the next time to ask.
-    held_until: Option<tokio::time::Instant>,
-    asks_at: tokio::time::Instant,
-}
-
-impl Lease {
-    fn new(config: &RiskConfig) -> Self {
-        Self {
-            name: ChannelName::new("risk-portfolio").ok(),
-            holder: format!("{}-{:08x}", config.node, rand::random::<u32>()),
-            term: config.lease(),
-            held_until: None,
-            asks_at: tokio::time::Instant::now(),
-        }
-    }
-
-    async fn is_held(&mut self, tools: &Tools) -> bool {
-        let now = tokio::time::Instant::now();
-        if now >= self.asks_at
-            && let Some(name) = &self.name
-        {
-            self.asks_at = now + self.term / 3;
-            match tools.backplane.take_leases(std::slice::from_ref(name), &self.holder, self.term).await.pop() {
-                Some(Ok(taken)) => self.held_until = taken.fence().map(|_| now + self.term),
-                Some(Err(error)) => {
-                    tools.metrics.lease_failures.inc();
-                    tracing::debug!(%error, "who publishes portfolios is unknown");
-                }
-                None => {}
-            }
-        }
-        self.held_until.is_some_and(|until| tokio::time::Instant::now() < until)
-    }
 }

@@ -67,22 +67,34 @@ pub struct Told {
     pub level: Level,
 }
 
-/// A limit that is reached: why a session is stopped.
+/// Why a session is stopped: a limit was reached, or somebody asked for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Breach {
     /// The session's owner.
     pub user_id: UserId,
-    /// Which limit.
-    pub kind: Kind,
+    /// Which limit; `None` where the stop was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
     /// In words.
     pub text: String,
-    /// The value.
+    /// The value, of a limit.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub current: String,
     /// The limit.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub limit: String,
     /// When, milliseconds since the Unix epoch.
     pub at: u64,
+}
+
+impl Breach {
+    /// Why a session that is stopped already was: its owner, or a service, asked for it. `None` of a session that was not.
+    pub fn of_stopped(session: &Session) -> Option<Self> {
+        let ending = session.ending.as_ref().filter(|_| session.status == Status::EmergencyStopped)?;
+        let (user_id, text) = (session.user_id.clone(), ending.reason.clone());
+        Some(Self { user_id, kind: None, text, current: String::new(), limit: String::new(), at: ending.at })
+    }
 }
 
 /// A value and where it stands, for the API.
@@ -309,7 +321,7 @@ impl Watch {
 
     fn breach(&self, reading: Reading, now_ms: u64) -> Breach {
         let Reading { kind, text, current, limit, .. } = reading;
-        Breach { user_id: self.session.user_id.clone(), kind, text, current, limit, at: now_ms }
+        Breach { user_id: self.session.user_id.clone(), kind: Some(kind), text, current, limit, at: now_ms }
     }
 }
 

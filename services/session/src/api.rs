@@ -150,7 +150,7 @@ pub(crate) fn router(app: Arc<App>, vitals: Arc<Vitals>) -> Router {
         ("pause", "Let its bot rest; positions stay open"),
         ("resume", "Let its bot trade again"),
         ("stop", "End it as planned; its positions are closed"),
-        ("emergency-stop", "End it at once (services only)"),
+        ("emergency-stop", "End it at once; risk cancels and closes what is open, and alerts its owner's devices"),
     ] {
         let described = described(summary).in_path("id").body::<ReasonBody>().answers::<Session>();
         let handler = move |shared, path, caller, key, request| command(verb, shared, path, caller, key, request);
@@ -272,10 +272,7 @@ async fn command(
 ) -> Result<Response, Refusal> {
     let id = known_id(&id)?;
     let (parts, stream) = request.into_parts();
-    let (text, command) = asked(verb, &parts, stream, app.body_bytes_max).await?;
-    if matches!(command, Command::EmergencyStop { .. }) {
-        caller.service()?;
-    }
+    let (text, command) = asked(verb, &caller, &parts, stream, app.body_bytes_max).await?;
     if let Writer::At(address) = app.leases.known_writer(&id, PATIENCE).await {
         return app.forward.pass(&address, &parts, text).await;
     }
@@ -287,7 +284,13 @@ async fn command(
     Ok(Json(session.as_ref()).into_response())
 }
 
-async fn asked(verb: &str, parts: &Parts, stream: Body, bytes_max: usize) -> Result<(String, Command), Refusal> {
+async fn asked(
+    verb: &str,
+    caller: &Caller,
+    parts: &Parts,
+    stream: Body,
+    bytes_max: usize,
+) -> Result<(String, Command), Refusal> {
     let text = body::read(PATIENCE, parts, stream, bytes_max).await?;
     let ReasonBody { reason } = if text.is_empty() { ReasonBody::default() } else { body::parse(&text)? };
     if reason.as_ref().is_some_and(|reason| !(1..=REASON_BYTES_MAX).contains(&reason.len())) {
@@ -298,7 +301,13 @@ async fn asked(verb: &str, parts: &Parts, stream: Body, bytes_max: usize) -> Res
         "pause" => Command::Pause,
         "resume" => Command::Resume,
         "stop" => Command::Stop { reason: reason.unwrap_or_else(|| "stopped by its user".into()) },
-        _ => Command::EmergencyStop { reason: reason.unwrap_or_else(|| "stopped by risk".into()) },
+        _ => {
+            let default = match caller {
+                Caller::User(_) => "its user asked for an emergency stop",
+                Caller::Service => "stopped by risk",
+            };
+            Command::EmergencyStop { reason: reason.unwrap_or_else(|| default.into()) }
+        }
     };
     Ok((text, command))
 }

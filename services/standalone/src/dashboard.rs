@@ -23,8 +23,10 @@ pub(crate) fn site(
 ) -> Result<Site, EdgeError> {
     let mut services: BTreeMap<String, String> = config.edge.edge.dashboard_services.clone();
     // One that takes any free port is not known yet.
-    let session = config.trading.as_ref().map(|trading| trading.session.listen).filter(|address| address.port() != 0);
-    for (name, address) in [("emitter", Some(emitter)), ("feed", feed), ("session", session)] {
+    let known = |address: SocketAddr| Some(address).filter(|address| address.port() != 0);
+    let session = config.trading.as_ref().and_then(|trading| known(trading.session.listen));
+    let risk = config.trading.as_ref().and_then(|trading| known(trading.risk.listen));
+    for (name, address) in [("emitter", Some(emitter)), ("feed", feed), ("session", session), ("risk", risk)] {
         // Where all addresses are listened on, only whoever runs it knows by which a browser comes.
         if let Some(address) = address.filter(|address| !address.ip().is_unspecified()) {
             services.entry(name.to_owned()).or_insert_with(|| format!("http://{address}"));

@@ -68,6 +68,9 @@ pub enum StandaloneError {
     /// The session service's reason.
     #[error("the session service ended")]
     Session(#[from] tickwire_session::SessionError),
+    /// The risk service's reason.
+    #[error("the risk service ended")]
+    Risk(#[from] tickwire_risk::RiskError),
     /// The feed or its simulated exchanges cannot listen.
     #[error("the feed cannot listen")]
     Listen(#[source] std::io::Error),

@@ -10,6 +10,7 @@ use tickwire_edge::config::{EdgeConfig, LimitsConfig};
 use tickwire_emitter::{EmitterConfig, EscalationConfig};
 use tickwire_feed::FeedConfig;
 use tickwire_protocol::namespace::Policy;
+use tickwire_risk::RiskConfig;
 use tickwire_session::SessionConfig;
 use tickwire_standalone::{
     Config, Market, Trading,
@@ -45,6 +46,9 @@ struct Arguments {
     /// Where the session service listens [default: 127.0.0.1:8010].
     #[arg(long)]
     session_listen: Option<SocketAddr>,
+    /// Where the risk service listens [default: 127.0.0.1:8012].
+    #[arg(long)]
+    risk_listen: Option<SocketAddr>,
     /// No trading services.
     #[arg(long)]
     no_trading: bool,
@@ -61,14 +65,26 @@ struct Settings {
     escalation: EscalationConfig,
     feed: FeedConfig,
     session: SessionConfig,
+    risk: RiskConfig,
     trading: TradingConfig,
     namespaces: BTreeMap<String, Policy>,
     telemetry: TelemetryConfig,
 }
 
 /// The sections' names.
-const SECTIONS: [&str; 10] =
-    ["auth", "limits", "edge", "emitter", "escalation", "feed", "session", "trading", "namespaces", "telemetry"];
+const SECTIONS: [&str; 11] = [
+    "auth",
+    "limits",
+    "edge",
+    "emitter",
+    "escalation",
+    "feed",
+    "session",
+    "risk",
+    "trading",
+    "namespaces",
+    "telemetry",
+];
 
 /// Where standalone's defaults differ from the services' own: on one machine all clients are one address, often one user, and
 /// whoever stops the process wants it to end.
@@ -116,6 +132,7 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
         escalation,
         mut feed,
         mut session,
+        mut risk,
         trading,
         namespaces,
         telemetry,
@@ -124,6 +141,7 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
     emitter.listen = arguments.emitter_listen.unwrap_or(emitter.listen);
     feed.listen = arguments.feed_listen.unwrap_or(feed.listen);
     session.listen = arguments.session_listen.unwrap_or(session.listen);
+    risk.listen = arguments.risk_listen.unwrap_or(risk.listen);
     feed.validate()?;
     let mut config = Config {
         feed: tickwire_feed::Config { feed, namespaces: namespaces.clone(), telemetry: telemetry.clone() },
@@ -132,7 +150,7 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
             (_, true) => Market::None,
             _ => Market::Replayed,
         },
-        trading: (!arguments.no_trading).then_some(Trading { session, trading }),
+        trading: (!arguments.no_trading).then_some(Trading { session, risk, trading }),
         is_development: false,
         emitter: tickwire_emitter::Config {
             auth: auth.clone(),

@@ -1,9 +1,10 @@
-//! The trading services, on the same machine and backplane: they reach edge and emitter as any backend does.
+//! The trading services, on the same machine and backplane: they reach edge and emitter, and one another, as any backend does.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use tickwire_auth::{AuthConfig, Secret};
 use tickwire_backplane::Backplane;
+use tickwire_risk::RiskConfig;
 use tickwire_session::SessionConfig;
 use tickwire_trading::TradingConfig;
 use tokio::net::TcpListener;
@@ -11,11 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::StandaloneError;
 
-/// Settings of the trading services.
+/// Settings of the trading services. [`crate::run`] binds their listeners.
 #[derive(Debug, Clone, Default)]
 pub struct Trading {
-    /// The session service's; its listener is bound by [`crate::run`].
+    /// The session service's.
     pub session: SessionConfig,
+    /// The risk service's.
+    pub risk: RiskConfig,
     /// What they share. Addresses are those that this process binds, whatever stands here.
     pub trading: TradingConfig,
 }
@@ -28,28 +31,48 @@ impl Trading {
         (self, key)
     }
 
-    /// Runs them until `shutdown`.
+    /// Runs them until `shutdown`; if one fails, the others are shut down too.
     pub(crate) async fn run(
-        mut self,
+        self,
         auth: AuthConfig,
         (edge, emitter): (SocketAddr, SocketAddr),
         backplane: Arc<dyn Backplane>,
         shutdown: CancellationToken,
     ) -> Result<(), StandaloneError> {
-        let listener = TcpListener::bind(self.session.listen).await.map_err(StandaloneError::Listen)?;
-        let session = listener.local_addr().map_err(StandaloneError::Listen)?;
-        self.trading.edges = vec![format!("ws://{}/ws", reachable(edge))];
-        self.trading.emitter = format!("http://{}", reachable(emitter));
-        self.trading.session = format!("http://{}", reachable(session));
-        let config = tickwire_session::Config {
-            auth,
-            session: self.session,
-            trading: self.trading,
+        let Self { session, risk, mut trading } = self;
+        let (session_listener, session_url) = bind(session.listen).await?;
+        let (risk_listener, risk_url) = bind(risk.listen).await?;
+        trading.edges = vec![format!("ws://{}/ws", reachable(edge))];
+        trading.emitter = format!("http://{}", reachable(emitter));
+        (trading.session, trading.risk) = (session_url, risk_url);
+        let session = tickwire_session::Config {
+            auth: auth.clone(),
+            session,
+            trading: trading.clone(),
             ..tickwire_session::Config::default()
         };
-        tickwire_session::run(config, listener, backplane, shutdown).await?;
+        let risk = tickwire_risk::Config { auth, risk, trading, ..tickwire_risk::Config::default() };
+        let session = tickwire_session::run(session, session_listener, Arc::clone(&backplane), shutdown.clone());
+        let risk = tickwire_risk::run(risk, risk_listener, backplane, shutdown.clone());
+        let (session, risk) = tokio::join!(ending(session, &shutdown), ending(risk, &shutdown));
+        session?;
+        risk?;
         Ok(())
     }
+}
+
+/// A listener, and the URL by which this machine reaches it.
+async fn bind(address: SocketAddr) -> Result<(TcpListener, String), StandaloneError> {
+    let listener = TcpListener::bind(address).await.map_err(StandaloneError::Listen)?;
+    let bound = listener.local_addr().map_err(StandaloneError::Listen)?;
+    Ok((listener, format!("http://{}", reachable(bound))))
+}
+
+/// Runs a service; when it ends, so do the others.
+async fn ending<T>(service: impl Future<Output = T>, shutdown: &CancellationToken) -> T {
+    let ended = Box::pin(service).await;
+    shutdown.cancel();
+    ended
 }
 
 /// Where a listener on every address is reached from this machine.

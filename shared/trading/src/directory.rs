@@ -137,11 +137,24 @@ impl<T: Listed> Directory<T> {
 
     /// Waits until something changed, and answers all that did since the last call. For one consumer.
     pub async fn changes(&self) -> Vec<Arc<T>> {
+        self.changes_by(|values, id| values.get(id).cloned()).await
+    }
+
+    /// As [`Self::changes`], and forgets them: for a consumer that keeps what it needs itself and takes a value that it knows for
+    /// what it is. Every reconciliation brings all of them again.
+    pub async fn take_changes(&self) -> Vec<Arc<T>> {
+        self.changes_by(HashMap::remove).await
+    }
+
+    async fn changes_by(
+        &self,
+        get: impl Fn(&mut HashMap<SessionId, Arc<T>>, &SessionId) -> Option<Arc<T>>,
+    ) -> Vec<Arc<T>> {
         loop {
             let changed = {
                 let mut state = self.lock();
                 let ids = std::mem::take(&mut state.changed);
-                ids.iter().filter_map(|id| state.values.get(id).cloned()).collect::<Vec<_>>()
+                ids.iter().filter_map(|id| get(&mut state.values, id)).collect::<Vec<_>>()
             };
             if !changed.is_empty() {
                 return changed;

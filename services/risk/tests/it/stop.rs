@@ -1,5 +1,6 @@
 //! The emergency stop, over crashes and outages.
 
+use tickwire_trading::session::Event;
 use tokio_util::sync::CancellationToken;
 
 use crate::rig::{PATIENCE, Rig, Trap, session};
@@ -105,4 +106,46 @@ async fn of_two_instances_one_stops() {
         rig.until_answer(process, "/v1/sessions/s1/stop", |stop| stop["isDone"] == true).await;
     }
     assert_eq!(rig.world.lock().unwrap().calls, ["stop", "flatten", "tell"]);
+}
+
+/// Its owner stopped the session while no risk service ran.
+fn stopped_by_its_owner() -> tickwire_trading::Session {
+    let reason = "its user asked for an emergency stop".into();
+    session("s1", "7", "1000").apply(&Event::EmergencyStopped { reason }, 3)
+}
+
+#[tokio::test]
+async fn an_owners_stop_is_carried_out_to_its_end_also_when_the_service_was_away() {
+    let rig = Rig::start().await;
+    rig.world.lock().unwrap().add(stopped_by_its_owner(), "12");
+    let process = rig.process();
+    let stop = rig.until_answer(&process, "/v1/sessions/s1/stop", |stop| stop["isDone"] == true).await;
+    let reason = "Its user asked for an emergency stop. The session was stopped, its orders were cancelled and its positions closed; the \
+         final P&L is -12.";
+    assert_eq!(stop["reason"], reason);
+    // Another one finds it done.
+    let next = rig.process();
+    rig.until_answer(&next, "/v1/sessions/s1/stop", |stop| stop["isDone"] == true).await;
+    let world = rig.world.lock().unwrap();
+    assert_eq!(world.calls, ["stop", "flatten", "tell"]);
+    assert_eq!(world.told("emergency-stop")[0]["reason"], reason);
+}
+
+#[tokio::test]
+async fn an_owners_stop_is_finished_once_when_the_service_dies_in_the_middle() {
+    let rig = Rig::start().await;
+    let sprung = CancellationToken::new();
+    {
+        let mut world = rig.world.lock().unwrap();
+        world.add(stopped_by_its_owner(), "12");
+        world.trap = Some(Trap { call: "flatten", has_effect: true, sprung: sprung.clone() });
+    }
+    let first = rig.process();
+    tokio::time::timeout(PATIENCE, sprung.cancelled()).await.expect("it is flattened");
+    // It is there before the first one dies, and hears of no beginning: the session is over.
+    let second = rig.process();
+    rig.until_answer(&second, "/v1/sessions/s1/stop", |stop| stop["isDone"] == false).await;
+    first.kill();
+    rig.until_answer(&second, "/v1/sessions/s1/stop", |stop| stop["isDone"] == true).await;
+    assert_eq!(rig.world.lock().unwrap().told("emergency-stop").len(), 1);
 }

@@ -36,11 +36,16 @@ async fn a_session_goes_through_its_states_and_what_does_not_fit_is_a_conflict()
     }
     let risk = Caller::new(service.address, KEY);
     let id = ann.create().await;
-    assert_eq!(ann.command(&id, "emergency-stop").await.0, 403, "users stop, risk stops at once");
     for _ in 0..2 {
         let (status, stopped) = risk.command(&id, "emergency-stop").await;
         assert_eq!((status, stopped["status"].as_str()), (200, Some("emergency_stopped")));
+        assert_eq!(stopped["ending"]["reason"], "stopped by risk");
     }
+    let id = ann.create().await;
+    assert_eq!(Caller::user(service.address, "bob").command(&id, "emergency-stop").await.0, 404);
+    let (status, stopped) = ann.command(&id, "emergency-stop").await;
+    assert_eq!((status, stopped["status"].as_str()), (200, Some("emergency_stopped")));
+    assert_eq!(stopped["ending"]["reason"], "its user asked for an emergency stop");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

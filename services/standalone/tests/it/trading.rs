@@ -10,6 +10,7 @@ use tickwire_auth::{
 use tickwire_backplane::redis::RedisBackplane;
 use tickwire_client::{Client, SubscribeOptions, Subscription, SubscriptionEvent};
 use tickwire_protocol::UserId;
+use tickwire_risk::RiskConfig;
 use tickwire_session::SessionConfig;
 use tickwire_standalone::Trading;
 use tickwire_trading::TradingConfig;
@@ -97,6 +98,7 @@ async fn a_session_is_its_users_alone_in_one_process() {
     let session = std::net::TcpListener::bind(local()).unwrap().local_addr().unwrap();
     let trading = Trading {
         session: SessionConfig { listen: session, ..SessionConfig::default() },
+        risk: RiskConfig { listen: local(), ..RiskConfig::default() },
         trading: TradingConfig::default(),
     };
     let standalone = Standalone::with_config(tickwire_standalone::Config {
