@@ -7,7 +7,7 @@ const settings = new URLSearchParams(location.hash.slice(1));
 const [url = "", token = "", slow] = ["url", "token", "slow"].map((name) => settings.get(name) ?? "");
 // With `slow` only the browser's own events can bring it back within a test's patience.
 const backoff = slow ? { firstMax: 600_000, min: 600_000, base: 600_000, max: 600_000 } : { firstMax: 300, max: 500 };
-const random = slow ? () => 0.9 : Math.random;
+const random = slow ? () => 0.5 : Math.random;
 const client = new Tickwire({ url, token, backoff, random, onListenerError: (error) => console.error(error) });
 
 /** Everything that came, per channel, and every gap. */
@@ -17,6 +17,18 @@ const subscriptions = new Map<string, Subscription<unknown>>();
 const states: string[] = [];
 const shown: string[] = [];
 client.on("state", ({ status, reason }) => states.push(reason ? `${status} ${reason}` : status));
+/** What happened, by the page's clock. */
+const log: { what: string; at: number }[] = [];
+const note = (what: string) => log.push({ what, at: performance.now() });
+client.on("state", ({ status, reason }) => note(reason ? `${status} ${reason}` : status));
+document.addEventListener("visibilitychange", () => note(document.visibilityState));
+document.addEventListener("resume", () => note("resume"));
+// Shows whether timers run, and how often.
+let beaten = 0;
+setInterval(() => {
+  beaten += 1;
+}, 100);
+const beats = () => beaten;
 addEventListener("pageshow", ({ persisted }) => shown.push(persisted ? "from the cache" : "loaded"));
 
 function follow(channel: string): void {
@@ -25,6 +37,7 @@ function follow(channel: string): void {
   const subscription = client.subscribe<string, unknown>(channel);
   subscriptions.set(channel, subscription);
   subscription.on("message", ({ data }) => all.push(data));
+  subscription.on("subscribed", () => note(`live ${channel}`));
   subscription.on("gap", (gap) => gaps.push(gap));
 }
 
@@ -79,6 +92,6 @@ async function frames(ms: number): Promise<{ fps: number; longest: number }> {
 
 const isLive = (channel: string) => subscriptions.get(channel)?.status === "live";
 
-const app = { client, seen, gaps, states, shown, follow, isLive, show, frames };
+const app = { client, seen, gaps, states, log, shown, beats, follow, isLive, show, frames };
 export type App = typeof app;
 Object.assign(window, { app });
