@@ -20,14 +20,18 @@ export const PATIENCE_MS = 30_000;
 
 export const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** A port that was free a moment ago. */
+/** A free port, from below those that the system gives to outgoing connections: none of these takes it before it is listened on. */
 async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return typeof address === "object" && address ? address.port : 0;
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+    });
+    if (isFree) return port;
+  }
+  throw new Error("no port is free");
 }
 
 /** A token for `user`, signed as the test's server expects it. */
@@ -80,14 +84,26 @@ export class Cluster {
     this.redis = redis;
   }
 
-  /** Standalone. `ownSecret: false` lets it make its own keys, as a developer's first run does. */
-  static async start({ ownSecret = true } = {}): Promise<Cluster> {
+  /**
+   * Standalone. `isFirstRun`: as a developer starts it, with keys that it makes for itself and with every service at a port that the
+   * page is told; otherwise the page knows the emitter and the feed only.
+   */
+  static async start({ isFirstRun = false } = {}): Promise<Cluster> {
     const [edge, emitter] = [await freePort(), await freePort()];
-    const listen = ["--listen", `127.0.0.1:${edge}`, "--emitter-listen", `127.0.0.1:${emitter}`];
-    const free = ["feed", "session", "risk"].flatMap((service) => [`--${service}-listen`, "127.0.0.1:0"]);
-    const standalone = new Program(join(BINARIES, "tickwire-standalone"), [...listen, ...free], {
+    const listen = [
+      "--listen",
+      `127.0.0.1:${edge}`,
+      "--emitter-listen",
+      `127.0.0.1:${emitter}`,
+      "--feed-listen",
+      "127.0.0.1:0",
+    ];
+    for (const service of ["session", "risk"]) {
+      listen.push(`--${service}-listen`, `127.0.0.1:${isFirstRun ? await freePort() : 0}`);
+    }
+    const standalone = new Program(join(BINARIES, "tickwire-standalone"), listen, {
       ...DASHBOARD,
-      ...(ownSecret ? KEYS : {}),
+      ...(isFirstRun ? {} : KEYS),
     });
     const cluster = new Cluster({ edge, emitter }, [standalone]);
     await cluster.up();

@@ -74,22 +74,6 @@ describe("on standalone", () => {
     await context.close();
   });
 
-  test("a tab that slept shows what came meanwhile, once and in order", async () => {
-    const watched = await signedIn(cluster, "sleeper", "/tap?channel=session%3Asleeper");
-    const { context, faults, chromium } = watched;
-    await say("sleeper", 1, 5);
-    await expect.poll(() => steps(watched), patient).toEqual(upTo(5));
-    // As Chromium does with tabs that nobody has looked at for long: no timer, no script.
-    await chromium.send("Page.setWebLifecycleState", { state: "frozen" });
-    await say("sleeper", 6, 25);
-    await sleep(2_000);
-    await chromium.send("Page.setWebLifecycleState", { state: "active" });
-    await expect.poll(() => steps(watched), patient).toEqual(upTo(25));
-    await isLive(watched);
-    expect(faults).toEqual([]);
-    await context.close();
-  });
-
   test("a hidden tab goes on counting what is unread", async () => {
     const { page, context, faults } = await signedIn(cluster, "hidden");
     await page.evaluate(() => {
@@ -130,7 +114,8 @@ describe("on standalone", () => {
   });
 
   test("an expired token leads to the sign-in with its reason", async () => {
-    const { page, context } = await signedIn(cluster, "short", "/", 6);
+    // As long as a busy machine may take to show the page.
+    const { page, context } = await signedIn(cluster, "short", "/", 15);
     await page.getByText("Your token has expired").waitFor();
     await context.close();
   });

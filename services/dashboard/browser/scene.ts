@@ -15,6 +15,8 @@ const SYMBOLS = [
   ["SOL/USDT", 148.337, 3],
 ] as const;
 
+const HOURS_8 = 8 * 3_600_000;
+
 /** What every message of a feed says of its times. */
 const stamps = () => ({ receivedAt: Date.now(), publishedAt: Date.now(), venueTime: Date.now() - 12 });
 
@@ -25,13 +27,13 @@ export async function play(cluster: Cluster): Promise<void> {
   for (const [session, algorithmId] of [
     ["btc-momentum", "momentum"],
     ["eth-reversion", "mean-reversion"],
-    ["sol-imbalance", "book-imbalance"],
+    ["sol-imbalance-with-a-name-that-is-far-too-long", "book-imbalance"],
   ] as const) {
     await cluster.event("session-started", {
       sessionId: session,
       ...user,
       algorithmId,
-      limits: { lossLimit: "1000.00", hours: 8 },
+      limits: { lossLimit: "1000.00", timeLimitMs: HOURS_8 },
     });
   }
   let pnl = 0;
@@ -45,7 +47,7 @@ export async function play(cluster: Cluster): Promise<void> {
         currentPnL: pnl.toFixed(2),
         totalTrades: step,
         lossLimitUtilization: Math.min(0.9, 0.2 + step / 100),
-        timeElapsed: step / 60,
+        timeElapsed: (step / 60) * HOURS_8,
         performanceScore: 0.71,
       },
     });
@@ -67,10 +69,16 @@ export async function play(cluster: Cluster): Promise<void> {
     sessionId: "eth-reversion",
     ...user,
     status: "paused",
-    data: { currentPnL: "-84.20", totalTrades: 12, lossLimitUtilization: 0.84, timeElapsed: 0.35 },
+    data: { currentPnL: "-84.20", totalTrades: 12, lossLimitUtilization: 0.84, timeElapsed: 0.35 * HOURS_8 },
+  });
+  const stopped = { sessionId: "sol-imbalance-with-a-name-that-is-far-too-long", ...user };
+  await cluster.event("session-status", {
+    ...stopped,
+    status: "emergency_stopped",
+    data: { currentPnL: "-1234567.89", totalTrades: 123_456, lossLimitUtilization: 1, timeElapsed: 0.94 * HOURS_8 },
   });
   await cluster.event("emergency-stop", {
-    sessionId: "sol-imbalance",
+    sessionId: stopped.sessionId,
     ...user,
     reason: "The loss limit of 1,000.00 was reached; every position is closed.",
   });

@@ -7,6 +7,8 @@ import { Metrics } from "../src/operations/metrics";
 import { sort } from "../src/parts/table";
 import { allowed } from "../src/session/commands";
 import {
+  happeningKey,
+  lossUsed,
   pnlOf,
   portfolioPnl,
   positionsOf,
@@ -14,6 +16,7 @@ import {
   type SessionEvent,
   sessionOf,
   sessionsOf,
+  timeUsed,
   withStops,
   worth,
 } from "../src/session/model";
@@ -64,6 +67,50 @@ describe("a session", () => {
       status("active", {}, 2_000),
     ]);
     expect(points).toEqual([{ time: 1, value: 2 }]);
+  });
+  test("uses up its time by the clock, paused or not, until it is over", () => {
+    const begun = event(
+      {
+        type: "session_started",
+        sessionId: "s",
+        limits: { lossLimit: "1000.00", timeLimitMs: 3_600_000 },
+        timestamp: 1_000_000,
+      },
+      1_000_000,
+    );
+    const active = status("active", { timeElapsed: 60_000, lossLimitUtilization: 0.5 }, 1_060_000);
+    const view = sessionOf("s", [begun, active]);
+    expect(lossUsed(view)).toEqual({ share: 0.5, text: "50% of 1,000.00" });
+    expect(timeUsed(view, 1_090_000)).toEqual({ share: 0.025, text: "1 min of 1 h" });
+    expect(timeUsed(view, 0), "a clock that is slow takes nothing back").toMatchObject({ share: 60_000 / 3_600_000 });
+    expect(timeUsed(sessionOf("s", [begun, active, status("paused", {}, 1_070_000)]), 1_720_000)).toMatchObject({ share: 0.2 });
+    const over = sessionOf("s", [begun, active, status("emergency_stopped", { timeElapsed: 61_000 }, 1_061_000)]);
+    expect(timeUsed(over, 9_000_000)).toEqual({ share: 61_000 / 3_600_000, text: "1 min of 1 h" });
+  });
+  test("without limits has no share of any", () => {
+    expect(timeUsed(sessionOf("s", [status("active", { timeElapsed: 90_000 }, 1)]), 5)).toEqual({
+      share: undefined,
+      text: "1 min, no limit",
+    });
+    expect(timeUsed(sessionOf("s", []), 5).text).toBe("–");
+    expect(lossUsed(sessionOf("s", [status("active", { lossLimitUtilization: 0.25 }, 1)])).text).toBe("25%");
+  });
+  test("that is summed up ends as its summary says", () => {
+    const summary = { status: "expired", finalPnL: "-3.20", totalTrades: 4, durationMs: 5_000 };
+    const done = (of: object) => event({ type: "session_completed", sessionId: "s", summary: of }, 9);
+    expect(sessionOf("s", [status("active", { currentPnL: "1" }, 1), done(summary)])).toMatchObject({
+      status: "expired",
+      figures: { currentPnL: "-3.20", totalTrades: 4, timeElapsed: 5_000 },
+    });
+    expect(sessionOf("s", [done({ status: "nonsense" })]).status).toBe("completed");
+  });
+  test("keeps what happened for longer than its figures", () => {
+    const figures = [1_000, 9_999, 10_000].map((timestamp) =>
+      happeningKey({ ...status("active", {}, 1).data, timestamp } as SessionEvent),
+    );
+    expect(new Set(figures).size).toBe(2);
+    const decided = (reasoning: string) => happeningKey({ type: "algorithm_decision", reasoning } as unknown as SessionEvent);
+    expect(decided("a")).not.toBe(decided("b"));
   });
   test("that is over takes no command", () => {
     expect(allowed("completed")).toEqual([]);

@@ -2,7 +2,7 @@ import type { Message } from "@tickwire/client";
 import { describe, expect, test } from "vitest";
 import { cut } from "../src/lib/log";
 import { type SessionEvent, sessionsOf } from "../src/session/model";
-import { type SessionRecord, withRecord, withRecords } from "../src/trading/records";
+import { type AccountFigures, equityOf, type SessionRecord, withRecord, withRecords } from "../src/trading/records";
 
 const record = (sessionId: string, more: Partial<SessionRecord>): SessionRecord => ({
   sessionId,
@@ -44,6 +44,34 @@ describe("records of the session service", () => {
     expect(withRecord(view, record("a", { status: "completed", updatedAt: 11 })).status).toBe("completed");
     expect(withRecord(view, undefined)).toBe(view);
   });
+  test("know how a session ended whose events are gone", () => {
+    const summary = { status: "expired", finalPnL: "-3.20", totalTrades: 4, durationMs: 60_000 };
+    const ending = { at: 9, reason: "its time is over", summary };
+    const [view] = withRecords([], [record("a", { status: "expired", ending })]);
+    expect(view).toMatchObject({
+      status: "expired",
+      figures: { currentPnL: "-3.20", totalTrades: 4, timeElapsed: 60_000 },
+      summary: { durationMs: 60_000 },
+    });
+  });
+});
+
+test("accounts are worth what their sessions' newest events say, exactly, or else what they said themselves", () => {
+  const account = (sessionId: string, equity: string) => ({ sessionId, equity }) as AccountFigures;
+  const views = sessionsOf([
+    {
+      channel: "c",
+      data: {
+        type: "session_status",
+        sessionId: "a",
+        status: "active",
+        data: { currentPnL: "-0.1" },
+      } as unknown as SessionEvent,
+      time: 1,
+      recovered: false,
+    },
+  ]);
+  expect(equityOf([account("a", "1"), account("b", "0.30")], [record("a", {}), record("b", {})], views)).toBe("10000.20");
 });
 
 test("a log that is cut keeps the newest of each key", () => {

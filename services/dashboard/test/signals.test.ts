@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isWaiting, type SignalMessage, signalsOf } from "../src/agents/signals";
+import { isWaiting, type SignalMessage, signalsOf, withWaiting } from "../src/agents/signals";
 
 const message = (data: SignalMessage["data"], time: number): SignalMessage => ({ channel: "c", data, time, recovered: false });
 const update = (state: string, time: number, more: object = {}) =>
@@ -34,4 +34,24 @@ test("other updates of a strategy are no signals, and signals come without a ses
   const other = message({ type: "strategy_update", strategyId: "s1", event: { type: "started" } }, 2);
   const alone = message({ type: "trading_signal", signalId: "b", agentId: "x", action: "sell", autonomy: "approval" }, 3);
   expect(signalsOf([other, alone])).toMatchObject([{ id: "b", session: undefined, agent: "x", state: "waiting" }]);
+});
+
+test("what a bot says waits is shown beside what was told, once", () => {
+  const signal = {
+    id: "a",
+    agent: "sentinel",
+    symbol: "binance:BTC/USDT",
+    action: "buy",
+    confidence: 0.7,
+    reasoning: "it rises",
+  };
+  const waiting = [
+    { session: "s1", of: { signal, state: "waiting", deadline: 100 } },
+    { session: "s2", of: { signal, state: "waiting", deadline: 200 } },
+  ];
+  const all = withWaiting(signalsOf([update("executed", 5)]), waiting);
+  expect(all).toMatchObject([
+    { id: "a", session: "s2", said: "it rises", state: "waiting", deadline: 200, time: undefined },
+    { id: "a", session: "s1", state: "executed" },
+  ]);
 });

@@ -1,29 +1,40 @@
-import { useMemo, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { Link } from "react-router";
 import { account, isSignedIn } from "../lib/account";
 import { useNow } from "../lib/clock";
 import { decimal, percent, span, words } from "../lib/format";
 import { isGranted } from "../lib/jwt";
 import { useLog, useLogs } from "../lib/log";
+import { usePolled } from "../lib/services";
 import { useSignal } from "../lib/signals";
 import { Age, Badge, Empty, Feed, Panel, type Tone } from "../parts/parts";
 import { type SessionEvent, sessionKey, sessionsOf } from "../session/model";
-import { answer, isWaiting, type SignalMessage, type SignalView, signalsOf } from "./signals";
+import { useRecords, withRecords } from "../trading/records";
+import { answer, isWaiting, listWaiting, type SignalMessage, type SignalView, signalsOf, withWaiting } from "./signals";
 
 /** Sessions whose agents are listened to. */
 const SESSIONS_MAX = 20;
 const SHOWN_MAX = 200;
+/** How often bots are asked for signals that wait, for those that came over no channel. */
+const WAITING_MS = 3_000;
 
 /** Signals that outside agents sent for this user: those that wait for a yes, and what became of the others. */
 export default function Agents() {
   const who = useSignal(account);
   const user = isSignedIn(who) ? who.user : "";
   const sessions = useLog<SessionEvent>(`sessions:${user}`, sessionKey);
-  const running = sessionsOf(sessions.messages).filter(({ status }) => status === "active" || status === "paused");
+  const records = useRecords();
+  const running = withRecords(sessionsOf(sessions.messages), records.value ?? [])
+    .filter(({ status }) => status === "active" || status === "paused")
+    .slice(0, SESSIONS_MAX);
+  const polled = useWaiting(running.map(({ id }) => id));
   const grants = isSignedIn(who) ? who.grants : [];
   const strategies = running.map(({ id }) => `strategy:${id}`).filter((channel) => isGranted(grants, channel));
-  const logs = useLogs<SignalMessage["data"]>([`agent-signals:${user}`, ...strategies.slice(0, SESSIONS_MAX)]);
-  const all = useMemo(() => signalsOf(logs.flatMap(({ messages }) => messages)), [logs]);
+  const logs = useLogs<SignalMessage["data"]>([`agent-signals:${user}`, ...strategies]);
+  const all = useMemo(
+    () => withWaiting(signalsOf(logs.flatMap(({ messages }) => messages)), polled.value ?? []),
+    [logs, polled.value],
+  );
   const now = useNow();
   const waiting = all.filter((it) => isWaiting(it, now));
   const rest = all.filter((it) => !isWaiting(it, now)).slice(0, SHOWN_MAX);
@@ -39,7 +50,7 @@ export default function Agents() {
         ) : (
           <Feed label="Signals that wait">
             {waiting.map((it) => (
-              <Waiting key={`${it.session} ${it.id}`} of={it} now={now} />
+              <Waiting key={`${it.session} ${it.id}`} of={it} now={now} onAnswer={polled.again} />
             ))}
           </Feed>
         )}
@@ -59,6 +70,18 @@ export default function Agents() {
       </Panel>
     </div>
   );
+}
+
+/** What waits by the word of the bots themselves. */
+function useWaiting(sessions: readonly string[]) {
+  const polled = usePolled(() => listWaiting(sessions), WAITING_MS);
+  const { again } = polled;
+  const key = sessions.join(" ");
+  // biome-ignore lint/correctness/useExhaustiveDependencies: other sessions are asked at once.
+  useEffect(() => {
+    if (key) again();
+  }, [key]);
+  return polled;
 }
 
 const ACTIONS: Record<string, Tone> = { buy: "good", sell: "bad", close_position: "warn" };
@@ -85,15 +108,16 @@ function Facts({ of }: { of: SignalView }) {
   );
 }
 
-function Waiting({ of, now }: { of: SignalView; now: number }) {
+function Waiting({ of, now, onAnswer }: { of: SignalView; now: number; onAnswer: () => void }) {
   const [busy, setBusy] = useState<string>();
   const [said, setSaid] = useState<{ text: string; isFault: boolean }>();
   const reply = async (what: "approve" | "decline") => {
     setBusy(what);
     setSaid(undefined);
     try {
-      await answer(of, what === "approve");
-      setSaid({ text: what === "approve" ? "Approved; waiting for the fill." : "Declined.", isFault: false });
+      const { state, reason } = await answer(of, what === "approve");
+      setSaid({ text: reason ?? `${words(state)}.`, isFault: state === "refused" });
+      onAnswer();
     } catch (error) {
       setSaid({ text: error instanceof Error ? error.message : String(error), isFault: true });
       setBusy(undefined);
@@ -105,10 +129,10 @@ function Waiting({ of, now }: { of: SignalView; now: number }) {
       <Facts of={of} />
       <div className="answer">
         <button type="button" className="button button-primary button-small" disabled={isBusy} onClick={() => reply("approve")}>
-          Approve
+          {busy === "approve" ? "Approving…" : "Approve"}
         </button>
         <button type="button" className="button button-small" disabled={isBusy} onClick={() => reply("decline")}>
-          Decline
+          {busy === "decline" ? "Declining…" : "Decline"}
         </button>
         {of.deadline && <span className="muted num">{span(of.deadline - now)} left</span>}
         <span role="status" className={said?.isFault ? "fault small" : "muted small"}>

@@ -1,5 +1,5 @@
 import type { Message } from "@tickwire/client";
-import { call } from "../lib/services";
+import { call, ServiceError } from "../lib/services";
 
 /** A signal of an agent, as it is told: by itself, or as the event of a strategy's update. */
 interface SignalData {
@@ -39,8 +39,24 @@ export interface SignalView {
   readonly state: string | undefined;
   /** Until when it waits for an answer, milliseconds. */
   readonly deadline: number | undefined;
-  /** When it came. */
-  readonly time: number;
+  /** When it came, where that is known. */
+  readonly time: number | undefined;
+}
+
+/** A signal as the algorithm lists and answers it. */
+export interface KnownSignal {
+  signal: {
+    id: string;
+    agent: string;
+    symbol: string;
+    action: string;
+    quantity?: string;
+    confidence: number;
+    reasoning: string;
+  };
+  state: string;
+  reason?: string;
+  deadline?: number;
 }
 
 /** Every signal that was told, as it stands now; the newest first. */
@@ -70,13 +86,53 @@ export function signalsOf(messages: readonly SignalMessage[]): readonly SignalVi
   return [...byId.values()].reverse();
 }
 
+/** Those that were told, and of those that `session`'s bot says wait for an answer the ones that were not. */
+export function withWaiting(
+  views: readonly SignalView[],
+  waiting: readonly { session: string; of: KnownSignal }[],
+): readonly SignalView[] {
+  const told = new Set(views.map(({ id, session }) => `${session} ${id}`));
+  const others = waiting.filter(({ session, of }) => !told.has(`${session} ${of.signal.id}`));
+  const view = ({ session, of: { signal, state, reason, deadline } }: (typeof waiting)[number]): SignalView => ({
+    id: signal.id,
+    session,
+    agent: signal.agent,
+    action: signal.action,
+    symbol: signal.symbol,
+    quantity: signal.quantity,
+    confidence: signal.confidence,
+    said: signal.reasoning,
+    reason,
+    state,
+    deadline,
+    time: undefined,
+  });
+  return [...others.map(view), ...views];
+}
+
+/** Asks the bots of these sessions for the signals that wait. */
+export async function listWaiting(sessions: readonly string[]): Promise<readonly { session: string; of: KnownSignal }[]> {
+  const ask = async (session: string) => {
+    try {
+      const path = `/v1/accounts/${encodeURIComponent(session)}/signals`;
+      const { items = [] } = await call<{ items?: readonly KnownSignal[] }>("algorithm", path);
+      return items.map((of) => ({ session, of }));
+    } catch (error) {
+      // A session that has just begun or ended has no bot: nothing of it waits.
+      if (error instanceof ServiceError && error.kind === "refused") return [];
+      throw error;
+    }
+  };
+  return (await Promise.all(sessions.map(ask))).flat();
+}
+
 /** Whether it still waits for its user at `now`. */
 export const isWaiting = ({ state, deadline }: SignalView, now: number) =>
   (state === "waiting" || state === "pending") && (deadline === undefined || deadline > now);
 
-/** Says yes or no. The same answer again changes nothing. */
-export async function answer({ id, session }: SignalView, isYes: boolean): Promise<void> {
+/** Says yes or no, and answers what became of it. The same answer again changes nothing. */
+export async function answer({ id, session }: SignalView, isYes: boolean): Promise<KnownSignal> {
   if (session === undefined) throw new Error("This signal belongs to no session that could act on it.");
   const path = `/v1/accounts/${encodeURIComponent(session)}/signals/${encodeURIComponent(id)}/answer`;
-  await call<unknown>("algorithm", path, { approve: isYes }, `${session}-${id}-${isYes}`);
+  return call<KnownSignal>("algorithm", path, { approve: isYes }, `${session}-${id}-${isYes}`);
 }

@@ -95,7 +95,10 @@ export function span(ms: number | undefined): string {
   if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ms`;
   if (ms < 60_000) return `${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`;
   if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min`;
-  if (ms < 86_400_000) return `${Math.floor(ms / 3_600_000)} h ${Math.floor((ms % 3_600_000) / 60_000)} min`;
+  if (ms < 86_400_000) {
+    const minutes = Math.floor((ms % 3_600_000) / 60_000);
+    return `${Math.floor(ms / 3_600_000)} h${minutes > 0 ? ` ${minutes} min` : ""}`;
+  }
   return `${Math.floor(ms / 86_400_000)} d`;
 }
 

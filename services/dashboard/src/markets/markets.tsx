@@ -2,6 +2,7 @@ import { useCallback, useEffect } from "react";
 import { useSearchParams } from "react-router";
 import { call } from "../lib/services";
 import { storage, storedList, useSignal } from "../lib/signals";
+import { DepthChart } from "./depth-chart";
 import { OrderBook } from "./order-book";
 import { PriceChart } from "./price-chart";
 import { type Instrument, parts, useBoard } from "./quotes";
@@ -61,6 +62,7 @@ export default function Markets() {
       <div className="markets-main">
         <PriceChart id={selected} key={`chart ${selected}`} />
         <WatchList board={board} selected={selected} onSelect={select} onAdd={add} onRemove={remove} />
+        <DepthChart exchange={exchange} symbol={symbol} key={`depth ${selected}`} />
       </div>
       <div className="markets-side">
         <OrderBook exchange={exchange} symbol={symbol} key={`book ${selected}`} />

@@ -1,26 +1,15 @@
 import type { BookLevel } from "@tickwire/client";
-import { type OrderBookState, useOrderBook } from "@tickwire/client/react";
-import { useRef } from "react";
+import type { OrderBookState } from "@tickwire/client/react";
 import { decimal, digitsOf, number, words } from "../lib/format";
 import { Age, Badge, Empty, Panel, StatusDot, type Tone } from "../parts/parts";
+import { type ShownBook, useBook } from "./book-view";
 
+/** Levels a side in the ladder. */
 const DEPTH = 12;
-
-/** What is on screen: the book, or, while it is not live, its last levels and since when they are old. */
-interface Shown {
-  bids: readonly BookLevel[];
-  asks: readonly BookLevel[];
-  /** When they were published, milliseconds. */
-  at: number | undefined;
-}
-
-const NOTHING: Shown = { bids: [], asks: [], at: undefined };
 
 /** An exchange's order book with its depth, its state and its age. What is not live does not look live. */
 export function OrderBook({ exchange, symbol }: { exchange: string | undefined; symbol: string }) {
-  const book = useOrderBook(exchange && symbol, { exchange, depth: DEPTH });
-  const last = useRef(NOTHING);
-  if (book.isLive) last.current = { bids: book.bids, asks: book.asks, at: book.newest?.publishedAt };
+  const { book, shown } = useBook(exchange, symbol);
   if (!exchange) {
     return (
       <Panel title="Order book">
@@ -28,7 +17,6 @@ export function OrderBook({ exchange, symbol }: { exchange: string | undefined; 
       </Panel>
     );
   }
-  const shown = last.current;
   return (
     <Panel title="Order book" aside={<State book={book} at={shown.at} />} flush>
       {shown.at === undefined && shown.bids.length + shown.asks.length === 0 ? (
@@ -60,8 +48,8 @@ function Nothing({ book }: { book: OrderBookState }) {
   );
 }
 
-function Ladder({ book, shown }: { book: OrderBookState; shown: Shown }) {
-  const { bids, asks } = shown;
+function Ladder({ book, shown }: { book: OrderBookState; shown: ShownBook }) {
+  const [bids, asks] = [shown.bids.slice(0, DEPTH), shown.asks.slice(0, DEPTH)];
   const all = [...bids, ...asks];
   const digits = {
     price: digitsOf(all.map(([price]) => price)),

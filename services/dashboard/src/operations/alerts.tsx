@@ -1,5 +1,5 @@
 import { type FormEvent, useState } from "react";
-import { words } from "../lib/format";
+import { count, words } from "../lib/format";
 import { call, usePolled } from "../lib/services";
 import { Age, Badge, Empty, Panel } from "../parts/parts";
 import { DataTable } from "../parts/table";
@@ -69,8 +69,14 @@ function OfUser({ user }: { user: string }) {
           title: "Priority",
           cell: (it) => <Badge tone={it.priority === "critical" ? "bad" : "info"}>{it.priority}</Badge>,
         },
-        { id: "what", title: "What", grow: 3, cell: ({ data }) => data.title ?? data.message ?? words(data.type) },
-        { id: "status", title: "Stands", sortBy: (it) => it.status, cell: (it) => `${it.status}, ${it.deliveredTo} devices` },
+        { id: "what", title: "What", fills: true, cell: ({ data }) => data.title ?? data.message ?? words(data.type) },
+        {
+          id: "status",
+          title: "Stands",
+          wideOnly: true,
+          sortBy: (it) => it.status,
+          cell: (it) => `${it.status}, ${count(it.deliveredTo)} ${it.deliveredTo === 1 ? "device" : "devices"}`,
+        },
         { id: "age", title: "Age", numeric: true, sortBy: (it) => -it.time, cell: (it) => <Age at={it.time} limit={60_000} /> },
       ]}
     />

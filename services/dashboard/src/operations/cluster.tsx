@@ -57,6 +57,7 @@ export function Nodes() {
               id: "subscriptions",
               title: "Subscriptions",
               numeric: true,
+              wideOnly: true,
               sortBy: (it) => it.subscriptions,
               cell: (it) => count(it.subscriptions),
             },

@@ -3,12 +3,12 @@ import { useRealTimeNotifications, useWebSocketConnection } from "@tickwire/clie
 import { useMemo, useState } from "react";
 import { Link } from "react-router";
 import { account, isSignedIn } from "../lib/account";
-import { count, decimal, direction, percent, signed, sum } from "../lib/format";
+import { count, decimal, direction, signed, sum } from "../lib/format";
 import { useLog } from "../lib/log";
 import { useSignal } from "../lib/signals";
 import { levelOf, textOf, titleOf } from "../notifications/text";
 import { RealTimeChart } from "../parts/chart";
-import { Age, Badge, Empty, Feed, Gauge, MetricDisplay, Panel, RealTimeMetrics } from "../parts/parts";
+import { Age, Badge, Empty, Feed, MetricDisplay, Panel, RealTimeMetrics } from "../parts/parts";
 import {
   isOpen,
   portfolioPnl,
@@ -22,9 +22,10 @@ import {
   withStops,
   worth,
 } from "../session/model";
-import { SessionStatusDot } from "../session/status";
+import { isOver, SessionStatusDot } from "../session/status";
+import { LossGauge, TimeGauge } from "../session/usage";
 import { NewSessionDialog } from "../trading/new-session";
-import { useAccounts, useRecords, withRecords } from "../trading/records";
+import { equityOf, useAccounts, useRecords, withRecords } from "../trading/records";
 import { PositionsTable } from "./positions";
 import { Wallets } from "./wallets";
 
@@ -58,7 +59,7 @@ export default function Overview() {
           <MetricDisplay
             big
             label="Equity"
-            value={decimal(sum(accounts.value.map(({ equity }) => equity)), 2)}
+            value={decimal(equityOf(accounts.value, records.value ?? [], views), 2)}
             note={`${decimal(sum(accounts.value.map(({ cash }) => cash)), 2)} in cash`}
           />
         )}
@@ -132,21 +133,24 @@ function NewSession() {
 
 /** A session at a glance. */
 export function LiveSessionCard({ view }: { view: SessionView }) {
-  const { id, status, figures, algorithm, time } = view;
+  const { id, status, figures, algorithm, symbols, time } = view;
   return (
-    <Link to={`/sessions/${encodeURIComponent(id)}`} className="card">
-      <div className="card-head">
-        <strong>{id}</strong>
-        <SessionStatusDot status={status} />
-      </div>
-      <p className={`card-figure num ${direction(figures.currentPnL)}`}>{signed(figures.currentPnL, 2)}</p>
-      <p className="muted small card-facts">
-        <span>{algorithm ?? "session"}</span>
-        <span className="num">{count(figures.totalTrades)} trades</span>
+    <Link to={`/sessions/${encodeURIComponent(id)}`} className={`card ${isOver(status) ? "card-over" : ""}`}>
+      <div className="card-line">
+        <strong className="card-name">{algorithm ?? "session"}</strong>
         <Age at={time} limit={status === "active" ? 30_000 : Number.POSITIVE_INFINITY} />
-      </p>
-      <Gauge label="Loss limit" value={figures.lossLimitUtilization} text={percent(figures.lossLimitUtilization)} />
-      <Gauge label="Time" value={figures.timeElapsed} text={percent(figures.timeElapsed)} />
+      </div>
+      <div className="card-line small">
+        <SessionStatusDot status={status} />
+        <span className="card-name muted">{symbols.join(", ")}</span>
+      </div>
+      <div className="card-line card-figures">
+        <span className={`card-figure num ${direction(figures.currentPnL)}`}>{signed(figures.currentPnL, 2)}</span>
+        <span className="muted small num">{count(figures.totalTrades)} trades</span>
+      </div>
+      <LossGauge of={view} />
+      <TimeGauge of={view} />
+      <span className="card-name muted small card-id">{id}</span>
     </Link>
   );
 }

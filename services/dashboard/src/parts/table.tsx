@@ -12,6 +12,8 @@ export interface Column<Row> {
   numeric?: boolean;
   /** Part of the width: 1 unless given. */
   grow?: 1 | 2 | 3;
+  /** Takes what width the others leave; long text ends in an ellipsis. One a table. */
+  fills?: boolean;
   /** Of buttons, whose title would say nothing to the eye. */
   isActions?: boolean;
   /** Left out on narrow screens. */
@@ -124,8 +126,8 @@ export function DataTable<Row>(props: {
   );
 }
 
-function classes<Row>({ numeric, grow = 1, wideOnly }: Column<Row>): string {
-  return `${numeric ? "num right" : ""} grow-${grow} ${wideOnly ? "wide-only" : ""}`;
+function classes<Row>({ numeric, grow = 1, wideOnly, fills }: Column<Row>): string {
+  return `${numeric ? "num right" : ""} ${fills ? "fills" : `grow-${grow}`} ${wideOnly ? "wide-only" : ""}`;
 }
 
 /** Stable; what has no value comes last either way. */

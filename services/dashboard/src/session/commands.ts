@@ -1,21 +1,15 @@
-import { call, ServiceError } from "../lib/services";
+import { call } from "../lib/services";
+import type { SessionRecord } from "../trading/records";
 
 /** What a user can tell a session. */
 export type Command = "start" | "pause" | "resume" | "stop" | "emergency-stop";
 
-/** Tells the session service, once: repeating a command under its key changes nothing more. */
-export async function command(session: string, what: Command, key: string): Promise<void> {
-  const send = (verb: string, body: object, under: string) =>
-    call<unknown>("session", `/v1/sessions/${encodeURIComponent(session)}/${verb}`, body, under);
-  try {
-    await send(what, {}, key);
-  } catch (error) {
-    const isRisks = what === "emergency-stop" && error instanceof ServiceError && error.kind === "forbidden";
-    if (!isRisks) throw error;
-    // That status is for risk to give. A user's stop closes orders and positions just as well, and says whose it was.
-    await send("stop", { reason: "emergency stop by its user" }, `${key}-stop`);
-  }
-}
+/**
+ * Tells the session service, once: repeating a command under its key changes nothing more. Answers with the session as it is then; of an
+ * emergency stop the rest, orders and positions, is risk's and is told by events.
+ */
+export const command = (session: string, what: Command, key: string): Promise<SessionRecord> =>
+  call<SessionRecord>("session", `/v1/sessions/${encodeURIComponent(session)}/${what}`, {}, key);
 
 /** What makes sense in a status; unknown ones allow what is safe. One that was never started counts as paused. */
 export function allowed(status: string | undefined, hasStarted = true): readonly Command[] {

@@ -1,6 +1,8 @@
 import { useEffect, useState } from "react";
+import { words } from "../lib/format";
 import { loadSettings } from "../lib/services";
 import { Confirm } from "../parts/confirm";
+import type { SessionRecord } from "../trading/records";
 import { allowed, type Command, command } from "./commands";
 
 const LABELS: Record<Command, string> = {
@@ -18,8 +20,14 @@ const TONES: Partial<Record<Command, string>> = {
 const ASKED: readonly Command[] = ["stop", "emergency-stop"];
 
 /** Buttons for a session. Each says at once that it was heard, and then what became of it. */
-export function SessionControls(props: { session: string; status: string | undefined; hasStarted: boolean }) {
-  const { session, status, hasStarted } = props;
+export function SessionControls(props: {
+  session: string;
+  status: string | undefined;
+  hasStarted: boolean;
+  /** What the service answered: how the session stands now. */
+  onAnswer: (record: SessionRecord) => void;
+}) {
+  const { session, status, hasStarted, onAnswer } = props;
   const [isThere, setThere] = useState<boolean>();
   const [asked, setAsked] = useState<Command>();
   const [busy, setBusy] = useState<Command>();
@@ -28,17 +36,17 @@ export function SessionControls(props: { session: string; status: string | undef
     loadSettings().then(({ services }) => setThere(Boolean(services.session)));
   }, []);
   // The status is what tells that a command took effect.
-  // biome-ignore lint/correctness/useExhaustiveDependencies: only the change matters.
   useEffect(() => {
     setBusy(undefined);
-    setSaid(undefined);
+    setSaid((last) => last && { text: `The session is ${words(status)}.`, isFault: false });
   }, [status]);
   const send = async (what: Command) => {
     setBusy(what);
     setSaid({ text: `${LABELS[what]}: sent, waiting for the session…`, isFault: false });
     try {
-      await command(session, what, crypto.randomUUID?.() ?? `${session}-${what}-${Date.now()}`);
+      const record = await command(session, what, crypto.randomUUID?.() ?? `${session}-${what}-${Date.now()}`);
       setSaid({ text: `${LABELS[what]}: accepted.`, isFault: false });
+      onAnswer(record);
     } catch (error) {
       setSaid({ text: `${LABELS[what]}: ${error instanceof Error ? error.message : String(error)}`, isFault: true });
     } finally {

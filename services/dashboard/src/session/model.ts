@@ -10,7 +10,7 @@ import type {
   SessionStatusData,
   TradeExecutedData,
 } from "@tickwire/client";
-import { number, sum } from "../lib/format";
+import { decimal, NOTHING, number, percent, span, sum } from "../lib/format";
 import type { Point } from "../parts/chart";
 
 export type SessionEvent =
@@ -27,6 +27,8 @@ export interface SessionView {
   readonly status: SessionStatus | undefined;
   readonly figures: SessionFigures;
   readonly algorithm: string | undefined;
+  /** What it trades, as far as a record tells. */
+  readonly symbols: readonly string[];
   readonly limits: Readonly<Record<string, unknown>>;
   readonly summary: Readonly<Record<string, unknown>> | undefined;
   readonly startedAt: number | undefined;
@@ -40,6 +42,7 @@ export const blank = (id: string): SessionView => ({
   status: undefined,
   figures: {},
   algorithm: undefined,
+  symbols: [],
   limits: {},
   summary: undefined,
   startedAt: undefined,
@@ -61,10 +64,54 @@ export function after(view: SessionView, data: SessionEvent, time: number): Sess
     case "session_status":
       return { ...view, status: data.status, figures: { ...view.figures, ...data.data }, time };
     case "session_completed":
-      return { ...view, status: "completed", summary: data.summary, time };
+      return { ...concluded(view, data.summary), time };
     default:
       return { ...view, time };
   }
+}
+
+const isEnd = (status: unknown): status is SessionStatus =>
+  status === "completed" || status === "expired" || status === "emergency_stopped";
+
+/** The view of a session that is over and summed up: what the summary says is final. */
+export function concluded(view: SessionView, summary: Readonly<Record<string, unknown>>): SessionView {
+  const { status, finalPnL, totalTrades, durationMs } = summary;
+  return {
+    ...view,
+    status: isEnd(status) ? status : "completed",
+    summary,
+    figures: {
+      ...view.figures,
+      ...(typeof finalPnL === "string" && { currentPnL: finalPnL }),
+      ...(typeof totalTrades === "number" && { totalTrades }),
+      ...(typeof durationMs === "number" && { timeElapsed: durationMs }),
+    },
+  };
+}
+
+/** A share of a limit, and the words for it. */
+export interface Usage {
+  readonly share: number | undefined;
+  readonly text: string;
+}
+
+/** How much of its loss limit a session has used. */
+export function lossUsed({ figures, limits }: SessionView): Usage {
+  const share = number(figures.lossLimitUtilization);
+  if (share === undefined) return { share, text: NOTHING };
+  const limit = number(limits.lossLimit) === undefined ? "" : ` of ${decimal(limits.lossLimit, 2)}`;
+  return { share, text: `${percent(share)}${limit}` };
+}
+
+/** How much of its time a session has used. Time goes on between two statuses, and while it is paused. */
+export function timeUsed({ status, figures, limits, startedAt }: SessionView, now: number): Usage {
+  const told = number(figures.timeElapsed);
+  const isRunning = (status === "active" || status === "paused") && startedAt !== undefined;
+  const elapsed = isRunning ? Math.max(told ?? 0, now - startedAt) : told;
+  if (elapsed === undefined) return { share: undefined, text: NOTHING };
+  const limit = number(limits.timeLimitMs);
+  if (!limit) return { share: undefined, text: `${span(elapsed)}, no limit` };
+  return { share: elapsed / limit, text: `${span(Math.min(elapsed, limit))} of ${span(limit)}` };
 }
 
 /** One session out of its channel's events. */
@@ -101,6 +148,9 @@ const rank = ({ status }: SessionView) => (status === "active" ? 0 : status === 
 
 /** What an event of a user's sessions says something of: the newest of each is kept for long. */
 export const sessionKey = ({ sessionId, type }: SessionEvent) => `${sessionId} ${type}`;
+/** Of one session everything that happened is kept for long, and of its figures one in ten seconds. */
+export const happeningKey = (data: SessionEvent) =>
+  data.type === "session_status" ? `figures ${Math.floor(data.timestamp / 10_000)}` : JSON.stringify(data);
 /** What a position is of. */
 export const positionKey = ({ sessionId, symbol }: PositionUpdateData) => `${sessionId ?? ""} ${symbol}`;
 

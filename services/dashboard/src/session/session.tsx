@@ -7,20 +7,28 @@ import { type Log, useLog } from "../lib/log";
 import { useSignal } from "../lib/signals";
 import { PositionsTable } from "../overview/positions";
 import { RealTimeChart } from "../parts/chart";
-import { Age, Badge, Empty, Feed, Gauge, MetricDisplay, Panel, RealTimeMetrics, type Tone } from "../parts/parts";
+import { Age, Badge, Empty, Feed, MetricDisplay, Panel, RealTimeMetrics, type Tone } from "../parts/parts";
 import { DataTable } from "../parts/table";
 import { type SessionRecord, useAccount, useRecord, withRecord } from "../trading/records";
 import { SessionControls } from "./controls";
-import { isOpen, pnlOf, positionKey, positionsOf, type SessionEvent, type SessionView, sessionOf } from "./model";
+import { happeningKey, isOpen, pnlOf, positionKey, positionsOf, type SessionEvent, type SessionView, sessionOf } from "./model";
+import { useActivity, withPast } from "./past";
 import { SessionStatusDot } from "./status";
+import { LossGauge, TimeGauge } from "./usage";
 
 /** One trading session, live. */
 export default function Session() {
   const { id = "" } = useParams();
   const who = useSignal(account);
-  const log = useLog<SessionEvent>(`session:${id}`);
-  const positions = useLog<PositionUpdateData>(`user:${isSignedIn(who) ? who.user : ""}:positions`, positionKey);
-  const record = useRecord(id).value;
+  const user = isSignedIn(who) ? who.user : "";
+  const told = useLog<SessionEvent>(`session:${id}`, happeningKey);
+  const activity = useActivity(id);
+  const log = useMemo<Log<SessionEvent>>(
+    () => ({ ...told, messages: withPast(told.messages, { sessionId: id, userId: user }, activity) }),
+    [told, id, user, activity],
+  );
+  const positions = useLog<PositionUpdateData>(`user:${user}:positions`, positionKey);
+  const { value: record, tell } = useRecord(id);
   const held = useAccount(id).value;
   const view = useMemo(() => withRecord(sessionOf(id, log.messages), record), [id, log.messages, record]);
   if (log.error) {
@@ -59,18 +67,19 @@ export default function Session() {
           <p className="screen-facts">
             <SessionStatusDot status={view.status} />
             {view.algorithm && <span className="muted">{view.algorithm}</span>}
+            {view.symbols.length > 0 && <span className="muted">{view.symbols.join(", ")}</span>}
             {view.startedAt && <span className="muted">since {moment(view.startedAt)}</span>}
-            <Age at={view.time} limit={30_000} prefix="updated " />
+            <Age at={view.time} limit={view.status === "active" ? 30_000 : Number.POSITIVE_INFINITY} prefix="updated " />
           </p>
         </div>
-        <SessionControls session={id} status={view.status} hasStarted={hasStarted(view)} />
+        <SessionControls session={id} status={view.status} hasStarted={hasStarted(view)} onAnswer={tell} />
       </header>
       <RealTimeMetrics
         label="Figures of the session"
         beside={
           <div className="metric metric-gauge">
-            <Gauge label="Loss limit used" value={figures.lossLimitUtilization} text={percent(figures.lossLimitUtilization)} />
-            <Gauge label="Time used" value={figures.timeElapsed} text={percent(figures.timeElapsed)} />
+            <LossGauge of={view} />
+            <TimeGauge of={view} />
           </div>
         }
       >

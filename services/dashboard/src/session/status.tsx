@@ -9,6 +9,9 @@ const TONES: Record<string, Tone> = {
   emergency_stopped: "bad",
 };
 
+/** Whether nothing can happen in it any more. */
+export const isOver = (status: string | undefined) => ["completed", "expired", "emergency_stopped"].includes(status ?? "");
+
 /** A session's status. */
 export function SessionStatusDot({ status }: { status: string | undefined }) {
   return <StatusDot tone={TONES[status ?? ""] ?? "busy"}>{status ? words(status) : "unknown"}</StatusDot>;

@@ -1,7 +1,8 @@
 import type { SessionStatus } from "@tickwire/client";
-import { useMemo } from "react";
+import { useMemo, useState } from "react";
+import { sum } from "../lib/format";
 import { call, type Polled, usePolled } from "../lib/services";
-import { blank, ordered, type SessionView } from "../session/model";
+import { blank, concluded, ordered, type SessionView } from "../session/model";
 
 /** A session as the session service keeps it. Money is decimal text in the quote currency. */
 export interface SessionRecord {
@@ -68,10 +69,16 @@ export const useRecords = (): Polled<readonly SessionRecord[]> => usePolled(list
 /** The user's accounts, where there is an algorithm service. */
 export const useAccounts = (): Polled<readonly AccountFigures[]> => usePolled(listAccounts, LISTS_MS);
 
-/** One session's record. */
-export function useRecord(session: string): Polled<SessionRecord> {
+/** The later one of two records of a session. */
+const later = (a: SessionRecord | undefined, b: SessionRecord | undefined) => ((b?.version ?? 0) > (a?.version ?? 0) ? b : a);
+
+/** One session's record, and where the answer to a command goes: the screen need not wait for the next look. */
+export function useRecord(session: string): { value: SessionRecord | undefined; tell: (record: SessionRecord) => void } {
   const ask = useMemo(() => () => call<SessionRecord>("session", `/v1/sessions/${encodeURIComponent(session)}`), [session]);
-  return usePolled(ask, LISTS_MS);
+  const polled = usePolled(ask, LISTS_MS).value;
+  const [told, tell] = useState<SessionRecord>();
+  const newest = later(polled, told);
+  return { value: newest?.sessionId === session ? newest : undefined, tell };
 }
 
 /** One session's account. */
@@ -87,13 +94,13 @@ export const create = (asked: NewSession, key: string) => call<SessionRecord>("s
 export function withRecord(view: SessionView, record: SessionRecord | undefined): SessionView {
   if (!record) return view;
   const isNewer = view.status === undefined || record.updatedAt > (view.time ?? 0);
-  const summary = view.summary ?? record.ending?.summary;
+  const known = record.ending?.summary ? concluded(view, record.ending.summary) : view;
   return {
-    ...view,
+    ...known,
     status: isNewer ? record.status : view.status,
     algorithm: view.algorithm ?? record.algorithmId,
+    symbols: record.symbols,
     limits: { ...record.limits },
-    summary,
     startedAt: record.startedAt ?? view.startedAt,
     time: view.time ?? record.updatedAt,
   };
@@ -108,4 +115,20 @@ export function withRecords(views: readonly SessionView[], records: readonly Ses
     .filter(({ sessionId }) => !ids.has(sessionId))
     .map((record) => withRecord(blank(record.sessionId), record));
   return ordered([...known, ...others]);
+}
+
+/** What the accounts of sessions that run are worth: by the sessions' own events, which come faster than the next look at the accounts. */
+export function equityOf(
+  accounts: readonly AccountFigures[],
+  records: readonly SessionRecord[],
+  views: readonly SessionView[],
+): string {
+  const pnl = new Map(views.map(({ id, figures }) => [id, figures.currentPnL]));
+  const capital = new Map(records.map((record) => [record.sessionId, record.capital]));
+  return sum(
+    accounts.map(({ sessionId, equity }) => {
+      const [gained, own] = [pnl.get(sessionId), capital.get(sessionId)];
+      return gained === undefined || own === undefined ? equity : sum([own, gained]);
+    }),
+  );
 }

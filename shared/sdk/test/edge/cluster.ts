@@ -15,13 +15,18 @@ const BINARIES = process.env.TICKWIRE_BIN_DIR ?? resolve(import.meta.dirname, ".
 /** How long anything may take on a busy machine. */
 export const PATIENCE_MS = 30_000;
 
+/** A free port, from below those that the system gives to outgoing connections: none of these takes it before it is listened on. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, "close");
-  return port;
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+    });
+    if (isFree) return port;
+  }
+  throw new Error("no port is free");
 }
 
 export async function until(what: string, holds: () => boolean | Promise<boolean>, patience = PATIENCE_MS): Promise<void> {
