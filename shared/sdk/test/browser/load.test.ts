@@ -65,11 +65,11 @@ test("1,000 ticks a second on 50 symbols leave a page its frames, its last value
 }, async () => {
   const { page, faults } = await visit(browser, site.address(`ws://127.0.0.1:${cluster.edges[0]?.port}/ws`));
   await inside(page, (app, symbols) => app.show(symbols), SYMBOLS);
-  await tick(0.1);
-  await until("every price is there", shows(page, price(1)));
+  let step = await tick(0.1);
+  await until("every price is there", shows(page, price(step)));
   const idle = await inside(page, (app) => app.frames(2_000), null);
   // What a warm page holds, is what it holds.
-  let step = await tick(5, 1);
+  step = await tick(5, step);
   const before = await heap(page);
   const measured = inside(page, (app, ms) => app.frames(ms), SECONDS * 1_000);
   step = await tick(SECONDS, step);
