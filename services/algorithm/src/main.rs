@@ -1,4 +1,4 @@
-//! `tickwire-algorithm`: backtests.
+//! `tickwire-algorithm`: the service, or a backtest.
 
 mod cli;
 
@@ -6,12 +6,16 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Runs strategies on paper.
+/// Runs trading sessions' bots on live prices, on paper. Without a command, the service: settings come from `TICKWIRE_CONFIG` (a TOML
+/// file) and from `TICKWIRE_<SECTION>__<KEY>`.
 #[derive(Debug, Parser)]
 #[command(version)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: cli::serve::Arguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -23,7 +27,8 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
-        Command::Backtest(arguments) => cli::backtest::run(&arguments),
+        Some(Command::Backtest(arguments)) => cli::backtest::run(&arguments),
+        None => return cli::serve::run(arguments.serve),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -117,6 +117,11 @@ impl Market {
         Self { instrument, depth, book: Book::default(), last: None, volume: None, at: 0 }
     }
 
+    /// Of what.
+    pub fn instrument(&self) -> &Instrument {
+        &self.instrument
+    }
+
     /// Takes the data of a message that was seen at `now`. After an error the book is not believed until its next snapshot.
     pub fn take(&mut self, source: Source, data: &RawJson, now: u64) -> Result<(), Unreadable> {
         let taken = match source {

@@ -149,6 +149,8 @@ impl Default for Namespaces {
         ] {
             by_name.insert(name.into(), own());
         }
+        // Users' answers to what agents ask for.
+        by_name.insert("approvals".into(), Policy { client_publish: true, ..own() });
         for name in ["session", "strategy"] {
             by_name.insert(name.into(), Policy::reliable(Access::Granted));
         }

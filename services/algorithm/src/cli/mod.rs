@@ -1,6 +1,7 @@
 //! The program's commands.
 
 pub(crate) mod backtest;
+pub(crate) mod serve;
 
 use std::{io::Write, process::ExitCode};
 

@@ -87,6 +87,11 @@ impl Engine {
         }
     }
 
+    /// Whether everything is being closed, or was.
+    pub fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
     /// Whether the strategy is asked.
     pub fn is_trading(&self) -> bool {
         self.status == Status::Active && self.closing.is_none()

@@ -32,8 +32,8 @@ pub enum SignalRefusal {
     /// It waits for no answer, or no longer.
     #[error("the signal does not wait for an answer")]
     NotWaiting,
-    /// Too many wait.
-    #[error("too many signals wait for an answer")]
+    /// Too many wait, or came lately.
+    #[error("too many signals wait for an answer, or came lately")]
     TooMany,
 }
 
@@ -123,10 +123,14 @@ impl Engine {
         Ok(entries)
     }
 
-    /// The user's answer to a signal that waits.
+    /// The user's answer to a signal that waits. The same answer again is answered with no entries.
     pub fn answer(&mut self, id: &Name, is_yes: bool, now: u64) -> Result<Vec<Entry>, SignalRefusal> {
         let known = self.signals.get(id).ok_or(SignalRefusal::Unknown)?;
-        let SignalState::Waiting { deadline } = known.state else { return Err(SignalRefusal::NotWaiting) };
+        let SignalState::Waiting { deadline } = known.state else {
+            let is_same =
+                matches!((&known.state, is_yes), (SignalState::Executed, true) | (SignalState::Declined, false));
+            return if is_same { Ok(Vec::new()) } else { Err(SignalRefusal::NotWaiting) };
+        };
         let signal = known.signal.clone();
         let (state, executed) = if deadline <= now {
             (SignalState::Expired, Vec::new())
