@@ -97,8 +97,9 @@ export class Cluster {
       `127.0.0.1:${emitter}`,
       "--feed-listen",
       "127.0.0.1:0",
+      "--no-demo",
     ];
-    for (const service of ["session", "risk"]) {
+    for (const service of ["session", "algorithm", "risk"]) {
       listen.push(`--${service}-listen`, `127.0.0.1:${isFirstRun ? await freePort() : 0}`);
     }
     const standalone = new Program(join(BINARIES, "tickwire-standalone"), listen, {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use bytes::Bytes;
 use tickwire_edge::{EdgeError, Site};
 
-use crate::Config;
+use crate::{Config, Trading};
 
 include!(concat!(env!("OUT_DIR"), "/dashboard.rs"));
 
@@ -24,9 +24,15 @@ pub(crate) fn site(
     let mut services: BTreeMap<String, String> = config.edge.edge.dashboard_services.clone();
     // One that takes any free port is not known yet.
     let known = |address: SocketAddr| Some(address).filter(|address| address.port() != 0);
-    let session = config.trading.as_ref().and_then(|trading| known(trading.session.listen));
-    let risk = config.trading.as_ref().and_then(|trading| known(trading.risk.listen));
-    for (name, address) in [("emitter", Some(emitter)), ("feed", feed), ("session", session), ("risk", risk)] {
+    let trading =
+        |listen: fn(&Trading) -> SocketAddr| config.trading.as_ref().and_then(|trading| known(listen(trading)));
+    for (name, address) in [
+        ("emitter", Some(emitter)),
+        ("feed", feed),
+        ("session", trading(|trading| trading.session.listen)),
+        ("algorithm", trading(|trading| trading.algorithm.listen)),
+        ("risk", trading(|trading| trading.risk.listen)),
+    ] {
         // Where all addresses are listened on, only whoever runs it knows by which a browser comes.
         if let Some(address) = address.filter(|address| !address.ip().is_unspecified()) {
             services.entry(name.to_owned()).or_insert_with(|| format!("http://{address}"));

@@ -9,16 +9,18 @@ use tickwire_auth::{
 };
 use tickwire_protocol::UserId;
 
-use crate::Config;
+use crate::{Config, demo};
 
 /// How long the printed token is valid.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// The user it names.
-const USER: &str = "dev";
+pub(crate) const USER: &str = "dev";
 /// The channel that the printed commands use.
 const CHANNEL: &str = "room:lobby";
+/// Said where it runs.
+const DEMO: &str = "  demo      bots of two users trade on the replayed markets; one session reaches its loss limit within two minutes\n";
 /// A second one, who may look into the cluster's machinery.
-const OPERATOR: &str = "ops";
+pub(crate) const OPERATOR: &str = "ops";
 
 /// No keys were configured, and random ones would be open to the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +66,7 @@ pub(crate) fn sign_in(config: &Config, edge: SocketAddr) -> Result<Option<Bytes>
     Ok(Some(serde_json::json!({ "people": listed }).to_string().into()))
 }
 
-fn token(config: &Config, secret: &Secret, user: &str, roles: &[&str]) -> Result<Option<String>, AuthError> {
+pub(crate) fn token(config: &Config, secret: &Secret, user: &str, roles: &[&str]) -> Result<Option<String>, AuthError> {
     let Ok(user) = UserId::new(user) else { return Ok(None) };
     let claims = TokenClaims::new(user).valid_for(TOKEN_LIFETIME).grant("session:*").grant("strategy:*");
     let claims = roles.iter().fold(claims, |claims, &role| claims.role(role));
@@ -86,6 +88,7 @@ pub struct Welcome {
     emitter: SocketAddr,
     token: String,
     api_key: String,
+    has_demo: bool,
 }
 
 impl Welcome {
@@ -99,7 +102,7 @@ impl Welcome {
             return Ok(None);
         }
         let Some(token) = token(config, secret, USER, &["desk"])? else { return Ok(None) };
-        Ok(Some(Self { edge, emitter, token, api_key: api_key.expose().to_owned() }))
+        Ok(Some(Self { edge, emitter, token, api_key: api_key.expose().to_owned(), has_demo: demo::is_on(config) }))
     }
 
     /// The token, for user `dev` with role `desk`.
@@ -115,7 +118,8 @@ impl Welcome {
 
 impl fmt::Display for Welcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { edge, emitter, token, api_key } = self;
+        let Self { edge, emitter, token, api_key, has_demo } = self;
+        let demo = if *has_demo { DEMO } else { "" };
         write!(
             f,
             r#"
@@ -124,7 +128,7 @@ Tickwire runs, in this process only: history ends with it.
   edge      ws://{edge}/ws
   emitter   http://{emitter}/   (its API: http://{emitter}/docs)
   dashboard http://{edge}/   (sign in with one click)
-  watch     http://{edge}/tap?channel={CHANNEL}#token={token}
+{demo}  watch     http://{edge}/tap?channel={CHANNEL}#token={token}
 
 Token of user "dev", valid for 24 hours:
 

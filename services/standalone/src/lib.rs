@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 mod dashboard;
+mod demo;
 pub mod development;
 mod trading;
 
@@ -45,6 +46,8 @@ pub struct Config {
     pub market: Market,
     /// The trading services; none without it.
     pub trading: Option<Trading>,
+    /// Sessions that begin by themselves, where markets are replayed and the secret is a random one.
+    pub demo: bool,
     /// The secret is a random one of this run, so that tokens may be given to whoever sits at this machine.
     pub is_development: bool,
 }
@@ -68,6 +71,9 @@ pub enum StandaloneError {
     /// The session service's reason.
     #[error("the session service ended")]
     Session(#[from] tickwire_session::SessionError),
+    /// The algorithm service's reason.
+    #[error("the algorithm service ended")]
+    Algorithm(#[from] tickwire_algorithm::AlgorithmError),
     /// The risk service's reason.
     #[error("the risk service ended")]
     Risk(#[from] tickwire_risk::RiskError),
@@ -106,6 +112,7 @@ pub async fn run(
         config.emitter.emitter.allowed_origins.push(origin.clone());
         config.feed.feed.allowed_origins.push(origin);
     }
+    let demo = demo::Demo::new(&config)?;
     let trading = config.trading.take().map(Trading::with_key).map(|(trading, key)| {
         // Last: the first one is what a developer is shown.
         config.emitter.emitter.api_keys.push(key);
@@ -114,7 +121,7 @@ pub async fn run(
     let auth = config.edge.auth.clone();
     let trading = async {
         let ended = if let Some(trading) = trading {
-            trading.run(auth, (edge_address, address), Arc::clone(&backplane), shutdown.clone()).await
+            trading.run(auth, (edge_address, address), Arc::clone(&backplane), demo, shutdown.clone()).await
         } else {
             shutdown.cancelled().await;
             Ok(())

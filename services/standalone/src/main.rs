@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, io::Write, net::SocketAddr, process::ExitCode};
 use anyhow::Context;
 use clap::Parser;
 use serde::Deserialize;
+use tickwire_algorithm::AlgorithmConfig;
 use tickwire_auth::AuthConfig;
 use tickwire_edge::config::{EdgeConfig, LimitsConfig};
 use tickwire_emitter::{EmitterConfig, EscalationConfig};
@@ -27,6 +28,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// `TICKWIRE_CONFIG` (a TOML file) and from `TICKWIRE_<SECTION>__<KEY>`.
 #[derive(Debug, Parser)]
 #[command(version)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 struct Arguments {
     /// Where clients connect [default: 127.0.0.1:8000].
     #[arg(long)]
@@ -46,9 +48,15 @@ struct Arguments {
     /// Where the session service listens [default: 127.0.0.1:8010].
     #[arg(long)]
     session_listen: Option<SocketAddr>,
+    /// Where the algorithm service listens [default: 127.0.0.1:8011].
+    #[arg(long)]
+    algorithm_listen: Option<SocketAddr>,
     /// Where the risk service listens [default: 127.0.0.1:8012].
     #[arg(long)]
     risk_listen: Option<SocketAddr>,
+    /// No sessions that begin by themselves; otherwise some do where markets are replayed and no key is configured.
+    #[arg(long)]
+    no_demo: bool,
     /// No trading services.
     #[arg(long)]
     no_trading: bool,
@@ -65,6 +73,7 @@ struct Settings {
     escalation: EscalationConfig,
     feed: FeedConfig,
     session: SessionConfig,
+    algorithm: AlgorithmConfig,
     risk: RiskConfig,
     trading: TradingConfig,
     namespaces: BTreeMap<String, Policy>,
@@ -72,7 +81,7 @@ struct Settings {
 }
 
 /// The sections' names.
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 12] = [
     "auth",
     "limits",
     "edge",
@@ -80,6 +89,7 @@ const SECTIONS: [&str; 11] = [
     "escalation",
     "feed",
     "session",
+    "algorithm",
     "risk",
     "trading",
     "namespaces",
@@ -132,6 +142,7 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
         escalation,
         mut feed,
         mut session,
+        mut algorithm,
         mut risk,
         trading,
         namespaces,
@@ -141,6 +152,7 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
     emitter.listen = arguments.emitter_listen.unwrap_or(emitter.listen);
     feed.listen = arguments.feed_listen.unwrap_or(feed.listen);
     session.listen = arguments.session_listen.unwrap_or(session.listen);
+    algorithm.listen = arguments.algorithm_listen.unwrap_or(algorithm.listen);
     risk.listen = arguments.risk_listen.unwrap_or(risk.listen);
     feed.validate()?;
     let mut config = Config {
@@ -150,7 +162,8 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Config> {
             (_, true) => Market::None,
             _ => Market::Replayed,
         },
-        trading: (!arguments.no_trading).then_some(Trading { session, risk, trading }),
+        trading: (!arguments.no_trading).then_some(Trading { session, algorithm, risk, trading }),
+        demo: !arguments.no_demo,
         is_development: false,
         emitter: tickwire_emitter::Config {
             auth: auth.clone(),

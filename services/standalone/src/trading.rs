@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use tickwire_algorithm::AlgorithmConfig;
 use tickwire_auth::{AuthConfig, Secret};
 use tickwire_backplane::Backplane;
 use tickwire_risk::RiskConfig;
@@ -10,13 +11,15 @@ use tickwire_trading::TradingConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::StandaloneError;
+use crate::{StandaloneError, demo::Demo};
 
 /// Settings of the trading services. [`crate::run`] binds their listeners.
 #[derive(Debug, Clone, Default)]
 pub struct Trading {
     /// The session service's.
     pub session: SessionConfig,
+    /// The algorithm service's.
+    pub algorithm: AlgorithmConfig,
     /// The risk service's.
     pub risk: RiskConfig,
     /// What they share. Addresses are those that this process binds, whatever stands here.
@@ -37,25 +40,43 @@ impl Trading {
         auth: AuthConfig,
         (edge, emitter): (SocketAddr, SocketAddr),
         backplane: Arc<dyn Backplane>,
+        demo: Option<Demo>,
         shutdown: CancellationToken,
     ) -> Result<(), StandaloneError> {
-        let Self { session, risk, mut trading } = self;
+        let Self { session, algorithm, risk, mut trading } = self;
         let (session_listener, session_url) = bind(session.listen).await?;
+        let (algorithm_listener, algorithm_url) = bind(algorithm.listen).await?;
         let (risk_listener, risk_url) = bind(risk.listen).await?;
         trading.edges = vec![format!("ws://{}/ws", reachable(edge))];
         trading.emitter = format!("http://{}", reachable(emitter));
-        (trading.session, trading.risk) = (session_url, risk_url);
+        (trading.session, trading.algorithm, trading.risk) = (session_url, algorithm_url, risk_url);
         let session = tickwire_session::Config {
             auth: auth.clone(),
             session,
             trading: trading.clone(),
             ..tickwire_session::Config::default()
         };
-        let risk = tickwire_risk::Config { auth, risk, trading, ..tickwire_risk::Config::default() };
+        let algorithm = tickwire_algorithm::Config {
+            auth: auth.clone(),
+            algorithm,
+            trading: trading.clone(),
+            ..tickwire_algorithm::Config::default()
+        };
+        let risk = tickwire_risk::Config { auth, risk, trading: trading.clone(), ..tickwire_risk::Config::default() };
+        let sessions = trading.session.clone();
         let session = tickwire_session::run(session, session_listener, Arc::clone(&backplane), shutdown.clone());
+        let algorithm =
+            tickwire_algorithm::run(algorithm, algorithm_listener, Arc::clone(&backplane), shutdown.clone());
         let risk = tickwire_risk::run(risk, risk_listener, backplane, shutdown.clone());
-        let (session, risk) = tokio::join!(ending(session, &shutdown), ending(risk, &shutdown));
+        let demo = async {
+            if let Some(demo) = demo {
+                demo.run(&sessions, &shutdown).await;
+            }
+        };
+        let (session, algorithm, risk, ()) =
+            tokio::join!(ending(session, &shutdown), ending(algorithm, &shutdown), ending(risk, &shutdown), demo);
         session?;
+        algorithm?;
         risk?;
         Ok(())
     }

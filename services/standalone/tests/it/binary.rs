@@ -78,6 +78,8 @@ async fn what_the_banner_prints_works_and_sigterm_ends_it() {
         "127.0.0.1:0",
         "--session-listen",
         "127.0.0.1:0",
+        "--algorithm-listen",
+        "127.0.0.1:0",
         "--risk-listen",
         "127.0.0.1:0",
     ]);
@@ -109,6 +111,8 @@ fn without_a_secret_it_starts_on_loopback_only() {
         "--emitter-listen",
         "127.0.0.1:0",
         "--feed-listen",
+        "127.0.0.1:0",
+        "--algorithm-listen",
         "127.0.0.1:0",
         "--risk-listen",
         "127.0.0.1:0",

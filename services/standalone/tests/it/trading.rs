@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
+use tickwire_algorithm::AlgorithmConfig;
 use tickwire_auth::{
     Secret,
     issue::{Signer, TokenClaims},
@@ -98,6 +99,7 @@ async fn a_session_is_its_users_alone_in_one_process() {
     let session = std::net::TcpListener::bind(local()).unwrap().local_addr().unwrap();
     let trading = Trading {
         session: SessionConfig { listen: session, ..SessionConfig::default() },
+        algorithm: AlgorithmConfig { listen: local(), ..AlgorithmConfig::default() },
         risk: RiskConfig { listen: local(), ..RiskConfig::default() },
         trading: TradingConfig::default(),
     };
@@ -133,4 +135,45 @@ async fn a_session_is_its_users_alone_on_redis() {
     a_session_is_its_users(&cluster.urls(0), session).await;
     shutdown.cancel();
     soon("the service ends", running).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demonstration_decides_and_trades_by_itself_for_its_user_alone() {
+    let standalone = Standalone::with_config(tickwire_standalone::Config {
+        edge: edge_config(),
+        emitter: emitter_config(),
+        market: tickwire_standalone::Market::Replayed,
+        trading: Some(Trading {
+            session: SessionConfig { listen: local(), ..SessionConfig::default() },
+            algorithm: AlgorithmConfig { listen: local(), ..AlgorithmConfig::default() },
+            risk: RiskConfig { listen: local(), ..RiskConfig::default() },
+            trading: TradingConfig::default(),
+        }),
+        demo: true,
+        is_development: true,
+        ..tickwire_standalone::Config::default()
+    })
+    .await;
+    let urls = [standalone.ws("/ws")];
+    let (dev, stranger) = (client(&urls, "dev", None), client(&urls, "mallory", None));
+    let mut trades = dev.subscribe(channel("user:dev:orders"), SubscribeOptions::default()).await.unwrap();
+    let trade = loop {
+        let message = next(&mut trades).await;
+        if message["type"] == "trade_executed" {
+            break message;
+        }
+    };
+    assert_eq!((&trade["symbol"], &trade["userId"]), (&json!("binance:BTC/USDT"), &json!("dev")));
+    let of_session = channel(&format!("session:{}", trade["sessionId"].as_str().unwrap()));
+    let mut seen = dev.subscribe(of_session.clone(), SubscribeOptions::default()).await.unwrap();
+    let decision = loop {
+        let message = next(&mut seen).await;
+        if message["type"] == "algorithm_decision" {
+            break message;
+        }
+    };
+    assert!(decision["reasoning"].as_str().is_some_and(|words| !words.is_empty()), "{decision}");
+    let mut refused = stranger.subscribe(of_session, SubscribeOptions::default()).await.unwrap();
+    assert!(matches!(soon("an answer", refused.next_event()).await, Some(SubscriptionEvent::Ended(_))));
+    standalone.stop().await;
 }
