@@ -82,6 +82,7 @@ fn settings(arguments: Arguments) -> anyhow::Result<Settings> {
     edge.node = arguments.node.unwrap_or(std::mem::take(&mut edge.node));
     settings.auth.validate()?;
     settings.edge.validate()?;
+    settings.backplane.validate()?;
     Ok(settings)
 }
 

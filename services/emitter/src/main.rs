@@ -56,8 +56,10 @@ fn main() -> ExitCode {
     }
     backplane.url = options.redis.unwrap_or(backplane.url);
     let config = Config { auth, emitter, escalation, namespaces, telemetry };
-    if let Err(error) = tickwire_emitter::check(&config) {
-        return fail(&format!("{:#}", anyhow::Error::from(error)));
+    let checked =
+        tickwire_emitter::check(&config).map_err(anyhow::Error::from).and_then(|()| Ok(backplane.validate()?));
+    if let Err(error) = checked {
+        return fail(&format!("{error:#}"));
     }
     let _telemetry = match tickwire_telemetry::init(&config.telemetry, "tickwire-emitter") {
         Ok(guard) => guard,

@@ -64,8 +64,9 @@ fn main() -> ExitCode {
     risk.node = options.node.unwrap_or(risk.node);
     backplane.url = options.redis.unwrap_or(backplane.url);
     let config = Config { auth, trading, risk, namespaces, telemetry };
-    if let Err(error) = tickwire_risk::check(&config) {
-        return fail(&format!("{:#}", anyhow::Error::from(error)));
+    let checked = tickwire_risk::check(&config).map_err(anyhow::Error::from).and_then(|()| Ok(backplane.validate()?));
+    if let Err(error) = checked {
+        return fail(&format!("{error:#}"));
     }
     let _telemetry = match tickwire_telemetry::init(&config.telemetry, "tickwire-risk") {
         Ok(guard) => guard,

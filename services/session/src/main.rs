@@ -57,8 +57,10 @@ fn main() -> ExitCode {
     }
     backplane.url = options.redis.unwrap_or(backplane.url);
     let config = Config { auth, session, trading, namespaces, telemetry };
-    if let Err(error) = tickwire_session::check(&config) {
-        return fail(&format!("{:#}", anyhow::Error::from(error)));
+    let checked =
+        tickwire_session::check(&config).map_err(anyhow::Error::from).and_then(|()| Ok(backplane.validate()?));
+    if let Err(error) = checked {
+        return fail(&format!("{error:#}"));
     }
     let _telemetry = match tickwire_telemetry::init(&config.telemetry, "tickwire-session") {
         Ok(guard) => guard,

@@ -29,6 +29,8 @@ fn settings_that_cannot_work_are_said_in_one_line_with_exit_code_64() {
         (vec![secret, cert, key_of("/no/such/file")], "/no/such/file"),
         (vec![secret, cert, ("TICKWIRE_EDGE__TLS_KEY_FILE", cert.1)], "PEM"),
         (vec![secret, ("TICKWIRE_EDGE__NO_SUCH_KEY", "1")], "no_such_key"),
+        (vec![secret, ("TICKWIRE_BACKPLANE__URL", "http://redis")], "redis"),
+        (vec![secret, ("TICKWIRE_BACKPLANE__PARTITIONS", "0")], "partitions"),
     ] {
         let output = start(&environment);
         let said = String::from_utf8(output.stderr).unwrap();

@@ -54,8 +54,9 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     }
     feed.node = arguments.node.unwrap_or(feed.node);
     backplane.url = arguments.redis.unwrap_or(backplane.url);
-    if let Err(error) = feed.validate() {
-        return fail(&error);
+    let checked = feed.validate().map_err(anyhow::Error::from).and_then(|()| Ok(backplane.validate()?));
+    if let Err(error) = checked {
+        return fail(&format!("{error:#}"));
     }
     let config = Config { feed, namespaces, telemetry };
     let _telemetry = match tickwire_telemetry::init(&config.telemetry, "tickwire-feed") {

@@ -4,6 +4,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
+use super::topology::Topology;
 use crate::BackplaneError;
 
 /// Most partitions: more would make a cluster's subscribers ask too many questions to too few channels each.
@@ -61,8 +62,9 @@ impl RedisConfig {
         Duration::from_secs(self.connect_timeout_s)
     }
 
-    /// Names the first key that is out of its bounds.
-    pub(super) fn validate(&self) -> Result<(), BackplaneError> {
+    /// Finds what is wrong without reaching for Redis: a key out of its bounds, a URL or a file of certificates that cannot
+    /// be read.
+    pub fn validate(&self) -> Result<(), BackplaneError> {
         let within = |key: &str, value: usize, max: usize| {
             if (1..=max).contains(&value) {
                 Ok(())
@@ -72,7 +74,8 @@ impl RedisConfig {
         };
         within("partitions", self.partitions, PARTITIONS_MAX)?;
         within("publishers", self.publishers, 16)?;
-        within("pool_size", self.pool_size, 256)
+        within("pool_size", self.pool_size, 256)?;
+        Topology::new(self).map(drop)
     }
 
     /// The URL without its user and password, for messages.
@@ -198,5 +201,8 @@ mod tests {
         assert!(RedisConfig::default().validate().is_ok());
         assert!(RedisConfig { partitions: 0, ..RedisConfig::default() }.validate().is_err());
         assert!(RedisConfig { publishers: 17, ..RedisConfig::default() }.validate().is_err());
+        assert!(RedisConfig::new("http://somewhere").validate().is_err());
+        let no_file = Some("/nowhere/ca.pem".into());
+        assert!(RedisConfig { ca_file: no_file, ..RedisConfig::new("rediss://a") }.validate().is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rand::{RngExt, rngs::StdRng};
+use rand::{RngExt, rngs::StdRng, seq::SliceRandom};
 use tokio_tungstenite::tungstenite::http::Uri;
 
 /// Addresses taken of those that the cluster names.
@@ -43,17 +43,19 @@ impl Addresses {
     }
 
     /// The cluster names its edges. Those that cannot be dialled are left out, and so are plain ones where the program asked
-    /// for TLS only: its token must not go out in clear because a server says so. Where the address in use is not among
-    /// them, `chance` decides where to go on: clients who came through one door leave through many.
+    /// for TLS only: its token must not go out in clear because a server says so. `chance` puts them in an order of this
+    /// client's own: those of a node that died scatter over all others.
     pub(super) fn learn(&mut self, named: &[String], chance: &mut StdRng) {
+        let mut named: Vec<&String> = named.iter().collect();
+        named.shuffle(chance);
         let mut all: Vec<Arc<str>> = Vec::new();
-        let named = named.iter().take(NAMED_MAX).filter_map(|url| self.dialable(url));
-        for url in named.chain(self.given.iter().cloned()) {
+        let dialable = named.into_iter().filter_map(|url| self.dialable(url)).take(NAMED_MAX);
+        for url in dialable.chain(self.given.iter().cloned()) {
             if !all.iter().any(|known| **known == *url) {
                 all.push(url.into());
             }
         }
-        if all == self.all {
+        if all.len() == self.all.len() && all.iter().all(|url| self.all.contains(url)) {
             return;
         }
         let current = self.current();
@@ -104,12 +106,38 @@ mod tests {
     fn the_clusters_addresses_come_before_the_programs_own_and_keep_its_path() {
         let mut addresses = Addresses::new(named(&["wss://door/ws/trading?v=1"]));
         addresses.learn(&named(&["wss://a", "wss://b:444/", "wss://c/other"]), &mut chance());
-        let expected =
-            ["wss://a/ws/trading?v=1", "wss://b:444/ws/trading?v=1", "wss://c/other", "wss://door/ws/trading?v=1"];
-        assert_eq!(all(&addresses), expected);
+        let mut clusters = all(&addresses);
+        assert_eq!(clusters.pop(), Some("wss://door/ws/trading?v=1"));
+        clusters.sort_unstable();
+        assert_eq!(clusters, ["wss://a/ws/trading?v=1", "wss://b:444/ws/trading?v=1", "wss://c/other"]);
         assert_eq!(&*addresses.current(), "wss://door/ws/trading?v=1", "the one in use stays");
         addresses.advance();
-        assert_eq!(&*addresses.current(), "wss://a/ws/trading?v=1");
+        assert_eq!(*addresses.current(), *all(&addresses)[0]);
+    }
+
+    #[test]
+    fn clients_of_a_node_that_died_scatter_over_all_others() {
+        let nodes: Vec<String> = (0..4).map(|node| format!("wss://{node}/ws")).collect();
+        let mut chance = chance();
+        let mut found: std::collections::BTreeMap<Arc<str>, usize> = std::collections::BTreeMap::new();
+        for _ in 0..300 {
+            let mut addresses = Addresses::new(named(&["wss://0/ws"]));
+            addresses.learn(&nodes, &mut chance);
+            addresses.advance();
+            *found.entry(addresses.current()).or_default() += 1;
+        }
+        assert!(nodes[1..].iter().all(|node| found.get(&**node).is_some_and(|&clients| clients > 50)), "{found:?}");
+    }
+
+    #[test]
+    fn the_same_addresses_once_more_change_nothing() {
+        let nodes: Vec<String> = (0..9).map(|node| format!("wss://{node}/ws")).collect();
+        let mut addresses = Addresses::new(named(&["wss://door/ws"]));
+        let mut chance = chance();
+        addresses.learn(&nodes, &mut chance);
+        let before = addresses.all.clone();
+        addresses.learn(&nodes, &mut chance);
+        assert_eq!(addresses.all, before);
     }
 
     #[test]
