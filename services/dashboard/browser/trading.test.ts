@@ -66,7 +66,7 @@ test("a session is created, started, paused and stopped in an emergency, each on
   await start.click();
   await page.getByText("try again").waitFor();
   await start.click();
-  await page.getByRole("heading", { level: 1, name: "abc" }).waitFor();
+  await page.getByRole("heading", { level: 1, name: "sma-crossover" }).waitFor();
   const created = calls.filter(({ path }) => path === "/trading/session/v1/sessions");
   expect(created).toHaveLength(2);
   expect(created[0]?.key, "the same attempt has the same key").toBe(created[1]?.key);

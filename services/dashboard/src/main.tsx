@@ -5,6 +5,7 @@ import { resume } from "./lib/account";
 import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/shell.css";
+import "./styles/markets.css";
 import "./styles/screens.css";
 
 resume();

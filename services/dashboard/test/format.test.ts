@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { bytes, decimal, digitsOf, direction, NOTHING, signed, span, sum } from "../src/lib/format";
+import { bytes, counted, decimal, digitsOf, direction, NOTHING, signed, span, sum } from "../src/lib/format";
 
 describe("decimals", () => {
   test("keep every digit that was sent", () => {
@@ -25,8 +25,21 @@ describe("decimals", () => {
     expect(sum([])).toBe("0");
     expect(sum(["99999999999999999999.99", "0.01"])).toBe("100000000000000000000.00");
   });
+  test("are counted with their noun", () => {
+    expect([counted(1, "trade"), counted(2_000, "trade"), counted(0, "trade"), counted(undefined, "trade")]).toEqual([
+      "1 trade",
+      "2,000 trades",
+      "0 trades",
+      "",
+    ]);
+  });
   test("say their direction", () => {
     expect([direction("1"), direction("-1"), direction("0.00"), direction("x")]).toEqual(["up", "down", "flat", "flat"]);
+    expect([direction("-0.004"), direction("-0.004", 2), direction("-0.04", 2)], "as it is shown").toEqual([
+      "down",
+      "flat",
+      "down",
+    ]);
   });
   test("of a column share their digits, within reason", () => {
     expect(digitsOf(["1", "0.25", "x"])).toBe(2);

@@ -16,6 +16,7 @@ import {
   type SessionEvent,
   sessionOf,
   sessionsOf,
+  standing,
   timeUsed,
   withStops,
   worth,
@@ -111,6 +112,10 @@ describe("a session", () => {
     expect(new Set(figures).size).toBe(2);
     const decided = (reasoning: string) => happeningKey({ type: "algorithm_decision", reasoning } as unknown as SessionEvent);
     expect(decided("a")).not.toBe(decided("b"));
+  });
+  test("that was only created is not started, whatever its record calls it", () => {
+    expect(standing(sessionOf("s", [status("paused", {}, 1)]))).toBe("not_started");
+    expect(standing(sessionOf("s", [status("paused", { timeElapsed: 5 }, 1)]))).toBe("paused");
   });
   test("that is over takes no command", () => {
     expect(allowed("completed")).toEqual([]);

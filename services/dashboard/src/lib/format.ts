@@ -30,10 +30,10 @@ export function signed(text: unknown, digits?: number): string {
   return isPositive ? `+${shown}` : shown;
 }
 
-/** Up, down or neither: for colour, never alone. */
-export function direction(text: unknown): "up" | "down" | "flat" {
+/** Up, down or neither, as it is shown with `digits` fraction digits: for colour, never alone. */
+export function direction(text: unknown, digits?: number): "up" | "down" | "flat" {
   const value = number(text);
-  if (value === undefined || value === 0) return "flat";
+  if (value === undefined || value === 0 || !/[1-9]/.test(decimal(text, digits))) return "flat";
   return value > 0 ? "up" : "down";
 }
 
@@ -71,6 +71,9 @@ const percentFormat = new Intl.NumberFormat(undefined, { style: "percent", maxim
 
 /** A count. */
 export const count = (value: number | undefined) => (value === undefined ? NOTHING : whole.format(value));
+/** A count with what is counted; nothing where it is not known. */
+export const counted = (value: number | undefined, noun: string) =>
+  value === undefined ? "" : `${whole.format(value)} ${noun}${value === 1 ? "" : "s"}`;
 /** A large number, shortened. */
 export const compact = (value: number | undefined) => (value === undefined ? NOTHING : compactFormat.format(value));
 /** A share between 0 and 1. */

@@ -4,9 +4,9 @@ import { words } from "../lib/format";
 /** What a notification is called. */
 export function titleOf({ data, type }: Notification): string {
   if (typeof data.title === "string" && data.title) return data.title;
-  if (type === "emergency_stop") return "Emergency stop";
   const kind = typeof data.alertType === "string" ? words(data.alertType) : "";
   const session = typeof data.sessionId === "string" ? ` · session ${data.sessionId}` : "";
+  if (type === "emergency_stop") return `Emergency stop${session}`;
   const text = kind || words(type) || "notification";
   return text.charAt(0).toUpperCase() + text.slice(1) + session;
 }

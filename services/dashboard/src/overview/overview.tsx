@@ -3,7 +3,7 @@ import { useRealTimeNotifications, useWebSocketConnection } from "@tickwire/clie
 import { useMemo, useState } from "react";
 import { Link } from "react-router";
 import { account, isSignedIn } from "../lib/account";
-import { count, decimal, direction, signed, sum } from "../lib/format";
+import { count, counted, decimal, direction, signed, sum } from "../lib/format";
 import { useLog } from "../lib/log";
 import { useSignal } from "../lib/signals";
 import { levelOf, textOf, titleOf } from "../notifications/text";
@@ -19,6 +19,7 @@ import {
   type SessionView,
   sessionKey,
   sessionsOf,
+  standing,
   withStops,
   worth,
 } from "../session/model";
@@ -69,9 +70,9 @@ export default function Overview() {
           value={has ? decimal(value, 2) : "–"}
           note={<Age at={newest} limit={60_000} />}
         />
-        <MetricDisplay big label="Total P&L" value={has ? signed(total, 2) : "–"} tone={direction(total)} />
-        <MetricDisplay big label="Unrealised" value={has ? signed(unrealised, 2) : "–"} tone={direction(unrealised)} />
-        <MetricDisplay big label="Realised" value={has ? signed(realised, 2) : "–"} tone={direction(realised)} />
+        <MetricDisplay big label="Total P&L" value={has ? signed(total, 2) : "–"} tone={direction(total, 2)} />
+        <MetricDisplay big label="Unrealised" value={has ? signed(unrealised, 2) : "–"} tone={direction(unrealised, 2)} />
+        <MetricDisplay big label="Realised" value={has ? signed(realised, 2) : "–"} tone={direction(realised, 2)} />
         <MetricDisplay
           big
           label="Sessions running"
@@ -85,7 +86,7 @@ export default function Overview() {
             <RealTimeChart kind="line" data={points} label={`Portfolio P&L over time, now ${signed(total, 2)}`} />
           ) : (
             <div className="chart">
-              <Empty title={log.isLoading ? "Loading…" : "No position has been reported yet"}>
+              <Empty title={log.isLoading ? "Loading…" : has ? "Not enough to draw yet" : "No position has been reported yet"}>
                 The curve begins with your positions' updates.
               </Empty>
             </div>
@@ -141,12 +142,12 @@ export function LiveSessionCard({ view }: { view: SessionView }) {
         <Age at={time} limit={status === "active" ? 30_000 : Number.POSITIVE_INFINITY} />
       </div>
       <div className="card-line small">
-        <SessionStatusDot status={status} />
+        <SessionStatusDot status={standing(view)} />
         <span className="card-name muted">{symbols.join(", ")}</span>
       </div>
       <div className="card-line card-figures">
-        <span className={`card-figure num ${direction(figures.currentPnL)}`}>{signed(figures.currentPnL, 2)}</span>
-        <span className="muted small num">{count(figures.totalTrades)} trades</span>
+        <span className={`card-figure num ${direction(figures.currentPnL, 2)}`}>{signed(figures.currentPnL, 2)}</span>
+        <span className="muted small num">{counted(figures.totalTrades, "trade")}</span>
       </div>
       <LossGauge of={view} />
       <TimeGauge of={view} />

@@ -1,15 +1,27 @@
 import type { Message, PositionUpdateData } from "@tickwire/client";
 import { decimal, direction, number, signed } from "../lib/format";
 import { Age, Empty, Panel } from "../parts/parts";
-import { DataTable } from "../parts/table";
+import { type Column, DataTable } from "../parts/table";
+
+const SESSION: Column<Message<PositionUpdateData>> = {
+  id: "session",
+  title: "Session",
+  fills: true,
+  wideOnly: true,
+  sortBy: ({ data }) => data.sessionId,
+  cell: ({ data }) => data.sessionId ?? "–",
+};
 
 /** Open positions with their P&L. */
 export function PositionsTable({
   positions,
   title = "Positions",
+  isOfOne = false,
 }: {
   positions: readonly Message<PositionUpdateData>[];
   title?: string;
+  /** They are of one session, which needs no column then. */
+  isOfOne?: boolean;
 }) {
   return (
     <Panel title={title} flush>
@@ -28,13 +40,7 @@ export function PositionsTable({
             sortBy: ({ data }) => data.symbol,
             cell: ({ data }) => <strong>{data.symbol}</strong>,
           },
-          {
-            id: "session",
-            title: "Session",
-            wideOnly: true,
-            sortBy: ({ data }) => data.sessionId,
-            cell: ({ data }) => data.sessionId ?? "–",
-          },
+          ...(isOfOne ? [] : [SESSION]),
           {
             id: "quantity",
             title: "Quantity",

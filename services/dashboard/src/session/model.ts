@@ -89,6 +89,13 @@ export function concluded(view: SessionView, summary: Readonly<Record<string, un
   };
 }
 
+/** Whether it ever ran: what was only created is kept as paused. */
+export const hasStarted = ({ startedAt, figures }: SessionView) =>
+  startedAt !== undefined || Boolean(figures.totalTrades) || Boolean(figures.timeElapsed);
+
+/** Its status in one word for people. */
+export const standing = (view: SessionView) => (view.status === "paused" && !hasStarted(view) ? "not_started" : view.status);
+
 /** A share of a limit, and the words for it. */
 export interface Usage {
   readonly share: number | undefined;

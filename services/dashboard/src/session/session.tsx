@@ -2,16 +2,26 @@ import type { AlgorithmDecisionData, Message, PositionUpdateData, RiskAlertData,
 import { useMemo } from "react";
 import { Link, useParams } from "react-router";
 import { account, isSignedIn } from "../lib/account";
-import { clock, count, decimal, direction, moment, number, percent, signed, span, words } from "../lib/format";
+import { clock, count, counted, decimal, direction, moment, number, percent, signed, span, words } from "../lib/format";
 import { type Log, useLog } from "../lib/log";
 import { useSignal } from "../lib/signals";
 import { PositionsTable } from "../overview/positions";
 import { RealTimeChart } from "../parts/chart";
 import { Age, Badge, Empty, Feed, MetricDisplay, Panel, RealTimeMetrics, type Tone } from "../parts/parts";
 import { DataTable } from "../parts/table";
-import { type SessionRecord, useAccount, useRecord, withRecord } from "../trading/records";
+import { equityOf, type SessionRecord, useAccount, useRecord, withRecord } from "../trading/records";
 import { SessionControls } from "./controls";
-import { happeningKey, isOpen, pnlOf, positionKey, positionsOf, type SessionEvent, type SessionView, sessionOf } from "./model";
+import {
+  happeningKey,
+  hasStarted,
+  isOpen,
+  pnlOf,
+  positionKey,
+  positionsOf,
+  type SessionEvent,
+  sessionOf,
+  standing,
+} from "./model";
 import { useActivity, withPast } from "./past";
 import { SessionStatusDot } from "./status";
 import { LossGauge, TimeGauge } from "./usage";
@@ -61,12 +71,11 @@ export default function Session() {
       <header className="screen-head">
         <div>
           <p className="muted small">
-            <Link to="/">Overview</Link> / Session
+            <Link to="/">Overview</Link> / Session {id}
           </p>
-          <h1>{id}</h1>
+          <h1>{view.algorithm ?? id}</h1>
           <p className="screen-facts">
-            <SessionStatusDot status={view.status} />
-            {view.algorithm && <span className="muted">{view.algorithm}</span>}
+            <SessionStatusDot status={standing(view)} />
             {view.symbols.length > 0 && <span className="muted">{view.symbols.join(", ")}</span>}
             {view.startedAt && <span className="muted">since {moment(view.startedAt)}</span>}
             <Age at={view.time} limit={view.status === "active" ? 30_000 : Number.POSITIVE_INFINITY} prefix="updated " />
@@ -87,17 +96,22 @@ export default function Session() {
           big
           label="P&L"
           value={signed(figures.currentPnL, 2)}
-          tone={direction(figures.currentPnL)}
+          tone={direction(figures.currentPnL, 2)}
           note={held && `${decimal(held.fees, 2)} fees`}
         />
         {held && (
-          <MetricDisplay big label="Equity" value={decimal(held.equity, 2)} note={`${decimal(held.exposure, 2)} exposed`} />
+          <MetricDisplay
+            big
+            label="Equity"
+            value={decimal(record ? equityOf([held], [record], [view]) : held.equity, 2)}
+            note={`${decimal(held.exposure, 2)} exposed`}
+          />
         )}
         <MetricDisplay
           big
           label="Trades"
           value={count(figures.totalTrades)}
-          note={held && `${count(held.openOrders)} orders open`}
+          note={held && `${counted(held.openOrders, "order")} open`}
         />
         <MetricDisplay big label="Score" value={percent(figures.performanceScore)} />
       </RealTimeMetrics>
@@ -107,16 +121,16 @@ export default function Session() {
         <Decisions log={log} />
         <Trades log={log} />
       </div>
-      <PositionsTable positions={positionsOf(positions.messages, id).filter(isOpen)} title="Positions of this session" />
+      <PositionsTable
+        positions={positionsOf(positions.messages, id).filter(isOpen)}
+        title="Positions of this session"
+        isOfOne
+      />
       {record && <Terms of={record} />}
       {view.summary && <Summary of={view.summary} />}
     </div>
   );
 }
-
-/** Whether it ever ran: what was only created is shown as paused. */
-const hasStarted = ({ startedAt, figures }: SessionView) =>
-  startedAt !== undefined || Boolean(figures.totalTrades) || Boolean(figures.timeElapsed);
 
 /** What was agreed on when it was created. */
 function Terms({ of: { symbols, capital, limits, parameters, createdAt, ending } }: { of: SessionRecord }) {
@@ -240,7 +254,7 @@ function Trades({ log }: { log: Log<SessionEvent> }) {
             sortBy: ({ time }) => time,
             cell: ({ time }) => <span className="num">{clock(time)}</span>,
           },
-          { id: "symbol", title: "Symbol", sortBy: ({ data }) => data.symbol, cell: ({ data }) => data.symbol },
+          { id: "symbol", title: "Symbol", fills: true, sortBy: ({ data }) => data.symbol, cell: ({ data }) => data.symbol },
           {
             id: "side",
             title: "Side",
