@@ -71,6 +71,8 @@ test("a bot that is started here decides with its reasons, trades, moves on ever
   await page.goto(cluster.url);
   await page.getByRole("button", { name: "New session" }).click();
   await page.getByRole("combobox", { name: "Strategy" }).selectOption("book-imbalance");
+  await page.getByText(/Follows the side of the book/).waitFor();
+  await page.screenshot({ path: `${SHOTS}live-new-session.png` });
   await page.getByRole("button", { name: "Start session" }).click();
   await page.waitForURL(/\/sessions\//);
   await page.getByText("active", { exact: true }).first().waitFor();

@@ -1,10 +1,10 @@
 import { type FormEvent, useEffect, useId, useRef, useState } from "react";
 import { useNavigate } from "react-router";
-import { ServiceError } from "../lib/services";
+import { call, ServiceError, usePolled } from "../lib/services";
 import { command } from "../session/commands";
 import { create, type NewSession } from "./records";
 
-/** What the algorithm ships; the service has the last word. */
+/** What the algorithm ships, for a deployment whose page is not told where it is; the service has the last word. */
 const STRATEGIES = [
   ["sma-crossover", "Moving-average crossover"],
   ["mean-reversion", "Mean reversion"],
@@ -25,6 +25,37 @@ function read(form: FormData): NewSession {
     .split(/[\s,]+/)
     .filter(Boolean);
   return { algorithmId: text("strategy"), symbols, capital: text("capital"), limits };
+}
+
+interface StrategyEntry {
+  name: string;
+  summary: string;
+}
+
+const listStrategies = () => call<{ items?: readonly StrategyEntry[] }>("algorithm", "/v1/strategies");
+
+/** Which strategy, and what it does in a line. */
+function StrategyField() {
+  const { value } = usePolled(listStrategies, undefined);
+  const [chosen, setChosen] = useState(STRATEGIES[0][0] as string);
+  const shipped = STRATEGIES.map(([name, title]) => ({ name, title, summary: undefined as string | undefined }));
+  const titles = new Map<string, string>(STRATEGIES);
+  const all = value?.items?.map(({ name, summary }) => ({ name, title: titles.get(name) ?? name, summary })) ?? shipped;
+  return (
+    <>
+      <label className="field">
+        Strategy
+        <select name="strategy" value={chosen} onChange={(event) => setChosen(event.target.value)}>
+          {all.map(({ name, title }) => (
+            <option key={name} value={name}>
+              {title}
+            </option>
+          ))}
+        </select>
+      </label>
+      <p className="muted small strategy-summary">{all.find(({ name }) => name === chosen)?.summary}</p>
+    </>
+  );
 }
 
 /** Asks for a session and starts it. The same attempt again makes no second one. */
@@ -61,16 +92,7 @@ export function NewSessionDialog({ onClose }: { onClose: () => void }) {
     <dialog ref={dialog} className="dialog" aria-labelledby={`${id}-title`} onCancel={onClose}>
       <h2 id={`${id}-title`}>New session</h2>
       <form className="form dialog-form" onSubmit={submit}>
-        <label className="field">
-          Strategy
-          <select name="strategy">
-            {STRATEGIES.map(([value, label]) => (
-              <option key={value} value={value}>
-                {label}
-              </option>
-            ))}
-          </select>
-        </label>
+        <StrategyField />
         <label className="field">
           Instruments
           <input name="symbols" defaultValue="binance:BTC/USDT" required maxLength={1_000} spellCheck={false} />
