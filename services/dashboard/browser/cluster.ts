@@ -97,7 +97,7 @@ export class Cluster {
       `127.0.0.1:${emitter}`,
       "--feed-listen",
       "127.0.0.1:0",
-      "--no-demo",
+      ...(isFirstRun ? [] : ["--no-demo"]),
     ];
     for (const service of ["session", "algorithm", "risk"]) {
       listen.push(`--${service}-listen`, `127.0.0.1:${isFirstRun ? await freePort() : 0}`);
