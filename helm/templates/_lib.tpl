@@ -52,6 +52,31 @@ redis://:$(REDIS_PASSWORD)@{{ include "tickwire.name" . }}-redis:6379
 {{- end -}}
 {{- end -}}
 
+{{/* The port of a service that is there, or nothing; takes (dict "root" $ "service" "session"). */}}
+{{- define "tickwire.port" -}}
+{{- with get .root.Values.services .service }}{{ if .enabled }}{{ .port }}{{ end }}{{ end -}}
+{{- end -}}
+
+{{/* Where a service of the release is, whether it is there or not; takes (dict "root" $ "service" "session" "scheme" "http"). */}}
+{{- define "tickwire.address" -}}
+{{- $tls := dig .service "tls" "secretName" "" .root.Values.services -}}
+{{ .scheme }}{{ if $tls }}s{{ end }}://{{ include "tickwire.name" .root }}-{{ .service }}:{{ dig .service "port" 0 .root.Values.services }}
+{{- end -}}
+
+{{/* The services that the page calls through its own host, as a YAML list. */}}
+{{- define "tickwire.offered" -}}
+{{- range $name := .Values.dashboard.services }}
+{{- if and $.Values.dashboard.enabled (include "tickwire.port" (dict "root" $ "service" $name)) }}
+- {{ $name }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Whether any trading service is there. */}}
+{{- define "tickwire.trades" -}}
+{{- range .Values.services }}{{ if and .enabled .trading }}yes{{ end }}{{ end -}}
+{{- end -}}
+
 {{/* Security of pods and containers: nothing beyond running. */}}
 {{- define "tickwire.podSecurity" -}}
 runAsNonRoot: true

@@ -1,6 +1,10 @@
 {{/* Where the release is, as options; a YAML list. */}}
 {{- define "tickwire.loadTargets" -}}
-- --target=ws://{{ include "tickwire.name" . }}-edge:{{ .Values.services.edge.port }}
+- --target={{ include "tickwire.address" (dict "root" . "service" "edge" "scheme" "ws") }}
+{{- if dig "tls" "secretName" "" .Values.services.edge }}
+# Edges' certificates are made for the name that clients use.
+- --insecure
+{{- end }}
 - --emitter=http://{{ include "tickwire.name" . }}-emitter:{{ .Values.services.emitter.port }}
 {{- end -}}
 

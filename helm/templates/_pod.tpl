@@ -101,13 +101,23 @@ volumes:
 - name: TICKWIRE_BACKPLANE__URL
   value: {{ include "tickwire.redis" .root | quote }}
 {{ include "tickwire.fromSecret" (dict "root" .root "name" "TICKWIRE_AUTH__HS256_SECRET" "key" "auth-secret") }}
+{{- if .service.trading }}
+{{ include "tickwire.trading" . }}
+{{- end }}
 {{- if .service.apiKey }}
+{{- if include "tickwire.trades" .root }}
+{{ include "tickwire.fromSecret" (dict "root" .root "name" "API_KEY" "key" "api-key") }}
+{{ include "tickwire.fromSecret" (dict "root" .root "name" "TRADING_KEY" "key" "trading-key") }}
+- name: TICKWIRE_EMITTER__API_KEYS
+  value: $(API_KEY),$(TRADING_KEY)
+{{- else }}
 {{ include "tickwire.fromSecret" (dict "root" .root "name" "TICKWIRE_EMITTER__API_KEYS" "key" "api-key") }}
+{{- end }}
 {{- if .root.Values.escalation.url }}
 {{ include "tickwire.fromSecret" (dict "root" .root "name" "TICKWIRE_ESCALATION__SECRET" "key" "escalation-secret") }}
 {{- end }}
 {{- end }}
-{{- if has $section (list "EDGE" "FEED") }}
+{{- if has $section (list "EDGE" "FEED" "ALGORITHM" "RISK") }}
 - name: TICKWIRE_{{ $section }}__NODE
   value: $(POD_NAME)
 {{- end }}
@@ -119,5 +129,25 @@ volumes:
 {{- end }}
 {{- with .service.env }}
 {{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* How a trading service reaches the cluster and the others; takes what the pod does. */}}
+{{- define "tickwire.trading" -}}
+{{ include "tickwire.fromSecret" (dict "root" .root "name" "TICKWIRE_TRADING__SERVICE_KEY" "key" "trading-key") }}
+- name: TICKWIRE_TRADING__API_KEYS
+  value: $(TICKWIRE_TRADING__SERVICE_KEY)
+- name: TICKWIRE_TRADING__EDGES
+  value: {{ include "tickwire.address" (dict "root" .root "service" "edge" "scheme" "ws") }}/ws
+{{- range list "emitter" "session" "algorithm" "risk" }}
+- name: TICKWIRE_TRADING__{{ upper . }}
+  value: {{ include "tickwire.address" (dict "root" $.root "service" . "scheme" "http") }}
+{{- end }}
+{{- if eq .service.section "session" }}
+# A session is written by one pod, to which the others pass its commands on.
+- name: POD_IP
+  valueFrom: { fieldRef: { fieldPath: status.podIP } }
+- name: TICKWIRE_SESSION__ADVERTISE
+  value: http://$(POD_IP):{{ .service.port }}
 {{- end }}
 {{- end -}}

@@ -10,6 +10,7 @@ mod poll;
 mod session;
 #[cfg(test)]
 mod session_tests;
+mod socket;
 mod sse;
 mod target;
 
@@ -30,6 +31,7 @@ use crate::{
 
 pub(crate) use life::live;
 pub(crate) use session::Session;
+pub(crate) use socket::Trust;
 pub(crate) use target::Target;
 
 /// Bytes read at a time.

@@ -7,6 +7,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -25,6 +26,7 @@ use tickwire_loadtest::{
     report,
     settings::without_secrets,
     thresholds::Thresholds,
+    token,
     watch::Watch,
 };
 
@@ -53,6 +55,8 @@ enum Task {
     Bench(BenchArgs),
     /// Say how many edges, Redis shards and what network a number of connections needs, from measured costs.
     Plan(Capacity),
+    /// Print a token of a user, to sign in with where the deployment has no issuer yet.
+    Token(TokenArgs),
     /// The floor of `bench`: writes ready frames to whoever connects.
     #[command(hide = true)]
     RawLoop {
@@ -114,6 +118,25 @@ struct AgentArgs {
 }
 
 #[derive(Args)]
+struct TokenArgs {
+    /// Whose it is.
+    #[arg(long)]
+    user: String,
+    /// A role, such as `operator`; several may be given.
+    #[arg(long)]
+    role: Vec<String>,
+    /// A pattern of channels beyond the user's own, such as `session:42`; several may be given.
+    #[arg(long)]
+    grant: Vec<String>,
+    /// How long it is valid, minutes.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..))]
+    minutes: u16,
+    /// The deployment's `auth.hs256_secret`.
+    #[arg(long, env = "TICKWIRE_LOADTEST_SECRET", hide_env_values = true)]
+    secret: String,
+}
+
+#[derive(Args)]
 struct ReportArgs {
     /// What `run --json` wrote.
     record: PathBuf,
@@ -133,6 +156,11 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Bench(args) => bench::run(&args, command).map(|()| ExitCode::SUCCESS),
         Task::Plan(capacity) => {
             print!("{}", capacity.table().map_err(anyhow::Error::msg)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Token(TokenArgs { user, role, grant, minutes, secret }) => {
+            let lifetime = Duration::from_secs(60 * u64::from(minutes));
+            println!("{}", token::sign(&secret, &user, &role, &grant, lifetime)?);
             Ok(ExitCode::SUCCESS)
         }
         Task::RawLoop { frame_bytes } => bench::raw_loop(frame_bytes).map(|()| ExitCode::SUCCESS),

@@ -11,7 +11,7 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    client::{ClientOptions, Target},
+    client::{ClientOptions, Target, Trust},
     error::LoadError,
     ledger::Log,
     machine,
@@ -64,9 +64,10 @@ struct Swarm {
 impl Swarm {
     async fn start(settings: &Settings, plan: &Arc<Plan>, clock: RunClock) -> Result<Self, LoadError> {
         let tokens = Tokens::new(settings)?;
+        let trust = if settings.insecure { Trust::Everyone } else { Trust::Authorities(settings.ca_file.clone()) };
         let mut targets = Vec::new();
         for url in &settings.targets {
-            targets.push(Target::resolve(url).await?);
+            targets.push(Target::resolve(url, &trust).await?);
         }
         let targets: Arc<[Target]> = targets.into();
         let ready = Arc::new(AtomicU64::new(0));

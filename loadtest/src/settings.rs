@@ -1,6 +1,6 @@
 //! What a run shall do.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use crate::error::LoadError;
 
@@ -19,9 +19,15 @@ pub struct Settings {
     /// What to do.
     #[arg(long, value_enum)]
     pub scenario: Scenario,
-    /// An edge, such as `ws://127.0.0.1:8000`; several may be given.
+    /// An edge, such as `ws://127.0.0.1:8000`, or `wss://` where it speaks TLS; several may be given.
     #[arg(long = "target", required = true)]
     pub targets: Vec<String>,
+    /// Authorities of edges' certificates (`wss://`), a PEM file.
+    #[arg(long = "ca", value_name = "FILE", default_value = "/etc/ssl/certs/ca-certificates.crt")]
+    pub ca_file: PathBuf,
+    /// Take any certificate of an edge: inside a cluster they are made for another name.
+    #[arg(long)]
+    pub insecure: bool,
     /// The emitter, such as `http://127.0.0.1:8001`; several may be given, each takes a part of the channels.
     #[arg(long = "emitter")]
     pub emitters: Vec<String>,

@@ -10,13 +10,19 @@ mod files;
 mod images;
 mod metrics;
 mod tools;
+mod tracing;
+mod trading;
 
 pub(crate) use environment::write as write_environment;
 
-use crate::shell::{cargo, output};
+use crate::{
+    dashboard,
+    shell::{cargo, output},
+    web,
+};
 
 /// Services that have a binary and an image.
-const SERVICES: &[&str] = &["edge", "emitter", "feed", "loadtest"];
+const SERVICES: &[&str] = &["edge", "emitter", "feed", "loadtest", "risk", "session"];
 
 /// `cargo xtask test-deploy`: files first, then the engine. `writes`: generated documents are renewed, not compared.
 pub(crate) fn test(writes: bool) -> anyhow::Result<()> {
@@ -29,8 +35,11 @@ pub(crate) fn test(writes: bool) -> anyhow::Result<()> {
     build.extend(packages.iter().flat_map(|package| ["-p", package]));
     cargo(&build)?;
     capacity(writes)?;
+    web::node()?;
+    dashboard::build_if_stale()?;
     let engine = engine::Engine::start()?;
     images::prepare(&engine, SERVICES, "debug")?;
+    tracing::prepare(&engine)?;
     compose::check(&engine, "debug", writes)
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn codegen() -> anyhow::Result<()> {
 }
 
 /// Makes sure of a Node.js that is new enough.
-fn node() -> anyhow::Result<()> {
+pub(crate) fn node() -> anyhow::Result<()> {
     if is_new_enough()? {
         return Ok(());
     }

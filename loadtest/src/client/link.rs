@@ -2,16 +2,13 @@
 
 use std::{future::poll_fn, io, task::Poll, time::Duration};
 
-use tokio::{
-    io::AsyncWriteExt,
-    net::TcpStream,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Client, Order, World,
     http::{self, Head},
     session::Effects,
+    socket::Socket,
     sse::EventReader,
     target::Target,
 };
@@ -63,7 +60,7 @@ enum Decoder {
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct Link {
-    stream: TcpStream,
+    stream: Socket,
     decoder: Decoder,
     out: Vec<u8>,
     mask: u32,
@@ -86,7 +83,7 @@ impl Link {
             mask: client.number.wrapping_mul(0x9E37_79B9) | 1,
         };
         link.flush().await?;
-        let (head, rest) = read_head(client, world, &link.stream).await?;
+        let (head, rest) = read_head(client, world, &mut link.stream).await?;
         let expected = if is_websocket { 101 } else { 200 };
         if head.status != expected {
             return Err(End::Cut(format!("http {}", head.status), head.retry_after_s));
@@ -121,19 +118,12 @@ impl Link {
                 *at += SLOW_STEP;
                 rest(client, *at).await?;
             }
-            readable(client, &self.stream).await?;
-            let mut scratch = world.scratch.borrow_mut();
-            let limit = if client.plan.is_slow { step_bytes } else { scratch.len() };
-            match self.stream.try_read(&mut scratch[..limit]) {
-                Ok(0) => return Err(End::cut("closed")),
-                Ok(length) => {
-                    let effects = self.take(client, world, &scratch[..length])?;
-                    if until_ready && effects.ready {
-                        return Ok(());
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error.into()),
+            let limit = if client.plan.is_slow { step_bytes } else { usize::MAX };
+            let length = read(client, world, &mut self.stream, limit).await?;
+            let scratch = world.scratch.borrow();
+            let effects = self.take(client, world, &scratch[..length])?;
+            if until_ready && effects.ready {
+                return Ok(());
             }
         }
     }
@@ -211,7 +201,7 @@ fn events_request(client: &Client, world: &World, target: &Target) -> String {
 }
 
 /// The head of the answer, and what was read beyond it.
-pub(super) async fn read_head(client: &Client, world: &World, stream: &TcpStream) -> Result<(Head, Vec<u8>), End> {
+pub(super) async fn read_head(client: &Client, world: &World, stream: &mut Socket) -> Result<(Head, Vec<u8>), End> {
     let mut read = Vec::new();
     loop {
         read_some(client, world, stream, &mut read).await?;
@@ -227,31 +217,26 @@ pub(super) async fn read_head(client: &Client, world: &World, stream: &TcpStream
 pub(super) async fn read_some(
     client: &Client,
     world: &World,
-    stream: &TcpStream,
+    stream: &mut Socket,
     into: &mut Vec<u8>,
 ) -> Result<(), End> {
-    loop {
-        readable(client, stream).await?;
-        let mut scratch = world.scratch.borrow_mut();
-        match stream.try_read(&mut scratch) {
-            Ok(0) => return Err(End::cut("closed")),
-            Ok(length) => {
-                into.extend_from_slice(&scratch[..length]);
-                return Ok(());
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let length = read(client, world, stream, usize::MAX).await?;
+    into.extend_from_slice(&world.scratch.borrow()[..length]);
+    Ok(())
 }
 
-/// Waits until there is something to read, or an order.
-async fn readable(client: &Client, stream: &TcpStream) -> Result<(), End> {
-    poll_fn(|cx| match client.poll_order(cx) {
+/// Reads 1 to `limit` bytes to the start of the worker's scratch buffer, unless an order comes first.
+async fn read(client: &Client, world: &World, stream: &mut Socket, limit: usize) -> Result<usize, End> {
+    let length = poll_fn(|cx| match client.poll_order(cx) {
         Poll::Ready(order) => Poll::Ready(Err(End::Ordered(order))),
-        Poll::Pending => stream.poll_read_ready(cx).map_err(End::from),
+        Poll::Pending => {
+            let mut scratch = world.scratch.borrow_mut();
+            let limit = limit.min(scratch.len());
+            stream.poll_read(cx, &mut scratch[..limit]).map_err(End::from)
+        }
     })
-    .await
+    .await?;
+    if length == 0 { Err(End::cut("closed")) } else { Ok(length) }
 }
 
 /// Waits until `at`, or for an order.

@@ -1,10 +1,9 @@
 //! Long polling: one request after the other, on one connection where the edge keeps it.
 
-use tokio::{io::AsyncWriteExt, net::TcpStream};
-
 use super::{
     Client, World, http,
     link::{End, read_head, read_some},
+    socket::Socket,
     target::Target,
 };
 use crate::{
@@ -20,7 +19,7 @@ const WAIT_S: u32 = 20;
 pub(super) struct PollLink {
     target: Target,
     /// Where the last answer left it open.
-    stream: Option<TcpStream>,
+    stream: Option<Socket>,
     channels: String,
     /// As the last answer said.
     since: String,
@@ -60,11 +59,11 @@ impl PollLink {
             None => self.target.connect(client.number, world.plan.sources, false).await?,
         };
         stream.write_all(http::get(&path, &self.target.authority, &client.token, "").as_bytes()).await?;
-        let (head, mut body) = read_head(client, world, &stream).await?;
+        let (head, mut body) = read_head(client, world, &mut stream).await?;
         let length = head.content_length.filter(|&length| length <= MESSAGE_BYTES_MAX);
         let Some(length) = length else { return Err(End::cut("answer without length")) };
         while body.len() < length {
-            read_some(client, world, &stream, &mut body).await?;
+            read_some(client, world, &mut stream, &mut body).await?;
         }
         if head.status != 200 {
             return Err(End::Cut(format!("http {}", head.status), head.retry_after_s));

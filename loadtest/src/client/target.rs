@@ -2,15 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpSocket, lookup_host};
 
+use super::socket::{Socket, Tls, Trust};
 use crate::error::LoadError;
 
 /// Receive buffer of clients that read slowly, bytes: the kernel must not read in their place.
 const SLOW_BUFFER_BYTES: u32 = 4_096;
 
 /// An edge.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Target {
     /// `host:port`, for the `Host` header.
     pub(crate) authority: String,
@@ -18,30 +19,38 @@ pub(crate) struct Target {
     pub(crate) addr: SocketAddr,
     /// Path of WebSocket clients.
     pub(crate) path: String,
+    /// Where it speaks TLS.
+    tls: Option<Tls>,
 }
 
 impl Target {
-    /// Reads and resolves `ws://host:port/path`.
-    pub(crate) async fn resolve(url: &str) -> Result<Self, LoadError> {
+    /// Reads and resolves `ws://host:port/path`, or `wss://`.
+    pub(crate) async fn resolve(url: &str, trust: &Trust) -> Result<Self, LoadError> {
         let refuse = |why: &str| LoadError::Settings(format!("target `{url}`: {why}"));
-        let rest = url
-            .strip_prefix("ws://")
-            .or_else(|| url.strip_prefix("http://"))
-            .ok_or_else(|| refuse("begin with ws://; end TLS in front of what is measured"))?;
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| refuse("begin with ws:// or wss://"))?;
+        let speaks_tls = match scheme {
+            "ws" | "http" => false,
+            "wss" | "https" => true,
+            _ => return Err(refuse("begin with ws:// or wss://")),
+        };
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let path = if path.is_empty() || path == "/" { "/ws" } else { path };
         let has_port = authority.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok());
-        let authority = if has_port { authority.to_owned() } else { format!("{authority}:80") };
+        let authority =
+            if has_port { authority.to_owned() } else { format!("{authority}:{}", if speaks_tls { 443 } else { 80 }) };
+        let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let tls = speaks_tls.then(|| Tls::new(host, trust)).transpose()?;
         let addr = lookup_host(authority.as_str())
             .await
             .ok()
             .and_then(|mut found| found.next())
             .ok_or_else(|| refuse("its host has no address"))?;
-        Ok(Self { authority, addr, path: path.to_owned() })
+        Ok(Self { authority, addr, path: path.to_owned(), tls })
     }
 
     /// Connects; to a loopback address from one of the first `sources` addresses 127.0.0.x, chosen by `client`.
-    pub(crate) async fn connect(&self, client: u32, sources: u32, is_slow: bool) -> std::io::Result<TcpStream> {
+    pub(crate) async fn connect(&self, client: u32, sources: u32, is_slow: bool) -> std::io::Result<Socket> {
         let socket = if self.addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if is_slow {
             socket.set_recv_buffer_size(SLOW_BUFFER_BYTES)?;
@@ -52,7 +61,10 @@ impl Target {
         }
         let stream = socket.connect(self.addr).await?;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        match &self.tls {
+            Some(tls) => tls.connect(stream).await,
+            None => Ok(Socket::Plain(stream)),
+        }
     }
 }
 
@@ -62,12 +74,14 @@ mod tests {
 
     #[tokio::test]
     async fn targets_are_read() {
-        let target = Target::resolve("ws://127.0.0.1:8000").await.unwrap();
+        let target = Target::resolve("ws://127.0.0.1:8000", &Trust::Everyone).await.unwrap();
         assert_eq!((target.authority.as_str(), target.path.as_str()), ("127.0.0.1:8000", "/ws"));
-        let target = Target::resolve("http://127.0.0.1/ws/trading").await.unwrap();
+        let target = Target::resolve("http://127.0.0.1/ws/trading", &Trust::Everyone).await.unwrap();
         assert_eq!((target.authority.as_str(), target.path.as_str()), ("127.0.0.1:80", "/ws/trading"));
-        for wrong in ["127.0.0.1:8000", "wss://127.0.0.1:8000", "ws://"] {
-            assert!(Target::resolve(wrong).await.is_err(), "{wrong}");
+        let target = Target::resolve("wss://127.0.0.1", &Trust::Everyone).await.unwrap();
+        assert_eq!((target.authority.as_str(), target.tls.is_some()), ("127.0.0.1:443", true));
+        for wrong in ["127.0.0.1:8000", "ftp://127.0.0.1:8000", "ws://"] {
+            assert!(Target::resolve(wrong, &Trust::Everyone).await.is_err(), "{wrong}");
         }
     }
 }

@@ -4,6 +4,8 @@ fn settings(scenario: Scenario) -> Settings {
     Settings {
         scenario,
         targets: vec!["ws://127.0.0.1:1".into()],
+        ca_file: "/nowhere".into(),
+        insecure: false,
         emitters: vec!["http://127.0.0.1:2".into()],
         connections: 1_000,
         duration_s: None,

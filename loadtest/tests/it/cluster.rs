@@ -31,17 +31,21 @@ struct Flags {
 impl Cluster {
     /// An edge and an emitter on memory.
     pub(crate) async fn standalone() -> Self {
+        Self::standalone_with(|_| ()).await
+    }
+
+    /// The same, the edge adjusted.
+    pub(crate) async fn standalone_with(adjust: impl FnOnce(&mut tickwire_edge::Config)) -> Self {
+        let mut edge = edge_config("edge");
+        adjust(&mut edge);
         let shutdown = CancellationToken::new();
-        let config = tickwire_standalone::Config {
-            edge: edge_config("edge"),
-            emitter: emitter_config(),
-            ..tickwire_standalone::Config::default()
-        };
+        let config =
+            tickwire_standalone::Config { edge, emitter: emitter_config(), ..tickwire_standalone::Config::default() };
         let edge_listener = tickwire_edge::listen(local()).unwrap();
         let emitter_listener = tokio::net::TcpListener::bind(local()).await.unwrap();
-        let (edge, emitter) = (edge_listener.local_addr().unwrap(), emitter_listener.local_addr().unwrap());
+        let (address, emitter) = (edge_listener.local_addr().unwrap(), emitter_listener.local_addr().unwrap());
         tokio::spawn(tickwire_standalone::run(config, edge_listener, emitter_listener, shutdown.clone()));
-        Self { edges: vec![edge], emitter, _redis: None, _shutdown: shutdown.drop_guard() }
+        Self { edges: vec![address], emitter, _redis: None, _shutdown: shutdown.drop_guard() }
     }
 
     /// Two edges and an emitter on a Redis.

@@ -8,3 +8,4 @@ mod faults;
 mod report;
 mod sample;
 mod scenarios;
+mod tls;

@@ -24,9 +24,9 @@ impl Collector for Counted {
         };
         let fetches = self.verifier.key_fetches();
         let help = "Fetches of the key set that brought keys";
-        write(Count { name: "key_fetches", help, value: fetches.succeeded })?;
+        write(Count { name: "key_fetches", help, class: None, value: fetches.succeeded })?;
         let help = "Fetches of the key set without a usable key; growing, a rotation will not be noticed";
-        write(Count { name: "key_fetch_failures", help, value: fetches.failed })
+        write(Count { name: "key_fetch_failures", help, class: None, value: fetches.failed })
     }
 }
 

@@ -111,6 +111,12 @@ pub struct Metrics {
     pub offences: Family<ReasonLabels, Counter>,
     /// Commands or connections over a limit.
     pub rate_limited: Family<ReasonLabels, Counter>,
+    /// Subscriptions of users to channels with presence.
+    pub present: Gauge,
+    /// Users' subscriptions to channels with presence that began or ended.
+    pub presence_changes: Family<ChangeLabels, Counter>,
+    /// Questions of clients who is in a channel.
+    pub presence_queries: Counter,
     /// Presence changes dropped because the store was away too long.
     pub presence_dropped: Counter,
     /// Bytes waiting for connections.
@@ -196,6 +202,13 @@ pub struct CloseLabels {
     pub code: u32,
 }
 
+/// A change of presence.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ChangeLabels {
+    /// `join` or `leave`.
+    pub change: &'static str,
+}
+
 /// A delivery class.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ClassLabels {
@@ -209,10 +222,35 @@ pub const fn reason(reason: &'static str) -> ReasonLabels {
 }
 
 impl Metrics {
+    /// A user's subscription to a channel with presence began or ended.
+    pub(crate) fn presence_changed(&self, joined: bool) {
+        let change = if joined { "join" } else { "leave" };
+        self.presence_changes.get_or_create(&ChangeLabels { change }).inc();
+        if joined {
+            self.present.inc()
+        } else {
+            self.present.dec()
+        };
+    }
+
     /// The first frame said what a connection speaks.
     pub(crate) fn decided(&self, transport: Transport, dialect: Dialect) {
         self.connections.get_or_create(&TransportLabels::new(transport, None)).dec();
         self.connections.get_or_create(&TransportLabels::new(transport, Some(dialect))).inc();
+    }
+
+    fn register_presence(&self, edge: &mut Registry) {
+        edge.register("present", "Users' subscriptions to channels with presence", self.present.clone());
+        edge.register(
+            "presence_changes",
+            "Users' subscriptions to channels with presence that began or ended",
+            self.presence_changes.clone(),
+        );
+        edge.register("presence_queries", "Questions of clients who is in a channel", self.presence_queries.clone());
+        edge.register("presence_dropped", "Presence changes dropped", self.presence_dropped.clone());
+        for change in ["join", "leave"] {
+            self.presence_changes.get_or_create(&ChangeLabels { change }).inc_by(0);
+        }
     }
 
     /// Creates them and registers each under `tickwire_edge_…`.
@@ -307,7 +345,7 @@ impl Metrics {
         edge.register("bans", "Addresses and users banned", metrics.bans.clone());
         edge.register("offences", "Refusals that count towards a ban, by kind", metrics.offences.clone());
         edge.register("rate_limited", "Commands or connections over a limit", metrics.rate_limited.clone());
-        edge.register("presence_dropped", "Presence changes dropped", metrics.presence_dropped.clone());
+        metrics.register_presence(edge);
         edge.register_with_unit("outbox", "Waiting for connections", Unit::Bytes, metrics.outbox_bytes.clone());
         edge.register(
             "loop_pause_us_max",

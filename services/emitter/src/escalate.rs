@@ -89,6 +89,7 @@ impl Escalator {
         }
         let waiting = due.waiting + due.claimed.len() as u64 + sending.len() as u64;
         self.metrics.due.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.metrics.unacknowledged.set(i64::try_from(due.unacknowledged).unwrap_or(i64::MAX));
         self.metrics.oldest_age.set(due.oldest_unacknowledged.unwrap_or_default().as_secs_f64());
         for alert in due.claimed {
             match &self.webhook {

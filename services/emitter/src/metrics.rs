@@ -63,6 +63,8 @@ pub(crate) struct EscalationMetrics {
     pub(crate) look_failures: Counter,
     /// From the deadline to the receiver's answer.
     pub(crate) lag: Histogram,
+    /// The cluster's unacknowledged critical messages at the last look.
+    pub(crate) unacknowledged: Gauge,
     /// Age of the cluster's oldest unacknowledged critical message; 0 if there is none.
     pub(crate) oldest_age: Gauge<f64, AtomicU64>,
 }
@@ -185,6 +187,7 @@ impl EscalationMetrics {
             look_failures: Counter::default(),
             // 0.1 s to 27 min.
             lag: Histogram::new(exponential_buckets(0.1, 2.0, 15)),
+            unacknowledged: Gauge::default(),
             oldest_age: Gauge::default(),
         };
         let emitter = registry.sub_registry_with_prefix("tickwire_emitter");
@@ -215,6 +218,11 @@ impl EscalationMetrics {
             "From an alert's deadline to the webhook's answer",
             Unit::Seconds,
             metrics.lag.clone(),
+        );
+        emitter.register(
+            "alerts_unacknowledged",
+            "Critical messages in the cluster that no user acknowledged yet",
+            metrics.unacknowledged.clone(),
         );
         emitter.register_with_unit(
             "oldest_unacknowledged_alert_age",

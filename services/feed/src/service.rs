@@ -74,6 +74,7 @@ pub async fn run(
     let (board, metrics) = (Arc::new(Board::default()), Arc::new(Metrics::default()));
     let mut registry = telemetry_metrics::Registry::default();
     telemetry_metrics::build_info(&mut registry, "feed", env!("CARGO_PKG_VERSION"));
+    tickwire_backplane::metrics::register(&mut registry, Arc::clone(&backplane));
     metrics.register(&mut registry);
     let app = Arc::new(App {
         backplane: Arc::clone(&backplane),

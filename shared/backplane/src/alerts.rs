@@ -92,6 +92,8 @@ pub struct DueAlerts {
     pub claimed: Vec<DueAlert>,
     /// Overdue ones that nobody holds.
     pub waiting: u64,
+    /// Critical messages that no user acknowledged. Expired ones may be among them until they are the oldest.
+    pub unacknowledged: u64,
     /// Age of the oldest critical message that no user acknowledged.
     pub oldest_unacknowledged: Option<Duration>,
     /// Parts of the store that could not be asked: the rest is what the others said.

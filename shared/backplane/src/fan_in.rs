@@ -55,7 +55,7 @@ pub struct FanInStats {
 impl FanInStats {
     /// Those that only grow.
     pub fn counts(&self) -> [Count; 3] {
-        let count = |name, help, value| Count { name, help, value };
+        let count = |name, help, value| Count { name, help, class: None, value };
         [
             count("signals", "Signals queued for shards", self.delivered),
             count("signals_dropped", "Signals dropped at a shard's full queue", self.dropped),

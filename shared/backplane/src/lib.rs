@@ -469,6 +469,8 @@ pub struct Count {
     pub name: &'static str,
     /// What it counts.
     pub help: &'static str,
+    /// Which part of it, where it is counted in parts: the label `class`. Parts of one name follow one another.
+    pub class: Option<&'static str>,
     /// So far; never falls.
     pub value: u64,
 }

@@ -38,6 +38,7 @@ use crate::{
 };
 
 mod alerts;
+mod commands;
 mod config;
 mod core;
 mod demand;
@@ -295,6 +296,7 @@ impl Backplane for RedisBackplane {
     }
 
     fn counts(&self) -> Vec<Count> {
-        self.fan_in_stats().counts().into_iter().chain(self.stats().counts()).collect()
+        let counts = self.fan_in_stats().counts().into_iter().chain(self.stats().counts());
+        counts.chain(self.core.commands.counts()).collect()
     }
 }

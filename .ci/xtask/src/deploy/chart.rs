@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, fs, process::Command};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use super::{
     documents,
@@ -19,6 +19,7 @@ const OTHERS: &[&str] = &["HTTPRoute", "PrometheusRule", "ServiceMonitor"];
 pub(crate) fn check(writes: bool) -> anyhow::Result<()> {
     let values = fs::read_to_string(root().join("helm/values.yaml"))?;
     documents::keep("helm/README.md", &readme(&values)?, writes)?;
+    routes()?;
     run(&built("helm")?, &["lint", "--strict", "--quiet", "helm"])?;
     run(&built("helm-unittest")?, &["--strict", "helm"])?;
     for release in KUBERNETES {
@@ -27,6 +28,25 @@ pub(crate) fn check(writes: bool) -> anyhow::Result<()> {
             render(release, Some(&entry?.path().display().to_string()))?;
         }
     }
+    Ok(())
+}
+
+/// Every route and file of the page is one of the chart's.
+fn routes() -> anyhow::Result<()> {
+    let read = |path: &str| fs::read_to_string(root().join(path)).with_context(|| path.to_owned());
+    let (page, chart) = (read("services/dashboard/src/app.tsx")?, read("helm/templates/routes.yaml")?);
+    let routes = page.split("<Route path=\"").skip(1).filter_map(|rest| rest.split(['"', '/']).next());
+    let mut paths: Vec<String> = routes.filter(|route| *route != "*").map(str::to_owned).collect();
+    for file in fs::read_dir(root().join("services/dashboard/public"))? {
+        paths.push(file?.file_name().to_string_lossy().into_owned());
+    }
+    for path in &paths {
+        ensure!(
+            chart.contains(&format!("\"/{path}\"")),
+            "helm/templates/routes.yaml leads nobody to the page's /{path}"
+        );
+    }
+    ensure!(!paths.is_empty(), "the page has no routes: where did they go?");
     Ok(())
 }
 

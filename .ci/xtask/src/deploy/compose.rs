@@ -29,18 +29,23 @@ pub(crate) struct Stack<'a> {
     engine: &'a Engine,
     environment: PathBuf,
     loadtest: PathBuf,
-    redis: Option<&'static str>,
+    profile: Option<&'static str>,
 }
 
 impl<'a> Stack<'a> {
-    /// Brings everything up and waits until clients are served. `redis` names the profile of another Redis than the single one.
-    pub(crate) fn up(engine: &'a Engine, build: &str, redis: Option<&'static str>) -> anyhow::Result<Self> {
+    /// Brings everything up and waits until clients are served, with one of the profiles of `docker-compose.yml`.
+    pub(crate) fn up(engine: &'a Engine, build: &str, profile: Option<&'static str>) -> anyhow::Result<Self> {
         let file = tools::directory()?.join("compose.env");
         let settings = [("NOFILE", "16384"), ("DRAIN_MS", "4000"), ("FEED_PINNED", PINNED)];
         let text = environment::text(&settings)?;
-        fs::write(&file, redis.map_or(text.clone(), |profile| environment::with_redis(&text, profile)))?;
+        let text = match profile {
+            None => text,
+            Some("tracing") => environment::with_tracing(&text),
+            Some(redis) => environment::with_redis(&text, redis),
+        };
+        fs::write(&file, text)?;
         let loadtest = root().join(format!("target/{build}/tickwire-loadtest"));
-        let stack = Self { engine, environment: file, loadtest, redis };
+        let stack = Self { engine, environment: file, loadtest, profile };
         stack.compose(&["down", "--volumes", "--timeout", "10"])?;
         stack.compose(&["up", "-d", "--no-build"])?;
         stack.wait_for_edges(2)?;
@@ -56,7 +61,7 @@ impl<'a> Stack<'a> {
         let environment = self.environment.display().to_string();
         let mut command = Command::new("docker-compose");
         command.args(["--project-name", PROJECT, "--env-file", &environment]);
-        command.args(self.redis.iter().flat_map(|profile| ["--profile", profile]));
+        command.args(self.profile.iter().flat_map(|profile| ["--profile", profile]));
         run_command(command.args(args).envs(self.engine.environment()).current_dir(root()))
     }
 
@@ -94,6 +99,15 @@ impl<'a> Stack<'a> {
         let addresses = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
         let addresses = self.engine.ask(&["inspect", "-f", addresses, container])?;
         addresses.split_whitespace().next().map(str::to_owned).with_context(|| format!("{container} has no address"))
+    }
+
+    /// A token of `user`, signed with this deployment's secret.
+    pub(crate) fn token(&self, user: &str) -> anyhow::Result<String> {
+        let mut command = Command::new(&self.loadtest);
+        command.args(["token", "--user", user]).env("TICKWIRE_LOADTEST_SECRET", self.secret("AUTH_SECRET")?);
+        let output = command.output().context("tickwire-loadtest could not be started")?;
+        ensure!(output.status.success(), "no token: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
     /// Starts load through the balancer.
@@ -149,6 +163,9 @@ pub(crate) fn check(engine: &Engine, build: &str, writes: bool) -> anyhow::Resul
     let stack = Stack::up(engine, build, None)?;
     with_logs(&stack, claims(&stack, writes))?;
     drop(stack);
+    let stack = Stack::up(engine, build, Some("tracing"))?;
+    with_logs(&stack, super::tracing::check(&stack))?;
+    drop(stack);
     let stack = Stack::up(engine, build, Some("cluster"))?;
     with_logs(&stack, a_client_through_the_balancer_receives(&stack))?;
     drop(stack);
@@ -159,6 +176,7 @@ pub(crate) fn check(engine: &Engine, build: &str, writes: bool) -> anyhow::Resul
 fn claims(stack: &Stack<'_>, writes: bool) -> anyhow::Result<()> {
     a_client_through_the_balancer_receives(stack)?;
     a_feeds_book_is_live(stack)?;
+    super::trading::check(stack)?;
     super::metrics::check(stack, writes)?;
     a_killed_edges_clients_are_back_within_a_second(stack)?;
     super::balancers::check(stack)?;

@@ -14,7 +14,7 @@ use super::tools;
 use crate::shell::{root, run_command, works};
 
 /// Debian's client: another one on the path may lack the builder.
-const DOCKER: &str = "/usr/bin/docker";
+pub(super) const DOCKER: &str = "/usr/bin/docker";
 /// How long the engine may take to answer.
 const START: Duration = Duration::from_secs(60);
 
@@ -84,6 +84,13 @@ impl Engine {
         let mut command = Command::new("nsenter");
         command.args(["-t", &self.daemon.id().to_string(), "-n", program]).current_dir(root());
         command
+    }
+
+    /// The HTTP status at `url`, asked for beside the engine.
+    pub(crate) fn status(&self, url: &str) -> anyhow::Result<String> {
+        let mut command = self.beside("curl");
+        let output = command.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "5", url]).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// The body at `url`, asked for beside the engine.

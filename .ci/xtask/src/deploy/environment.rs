@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{ErrorKind, Read, Write},
     os::unix::fs::OpenOptionsExt,
 };
@@ -11,26 +11,47 @@ use anyhow::{Context, bail};
 
 use crate::shell::root;
 
-/// `cargo xtask env`: writes it with fresh secrets. What is there is kept: a new password would lock out the old data.
+/// Secrets that services share.
+const SECRETS: &[&str] = &["AUTH_SECRET", "API_KEY", "TRADING_KEY", "ESCALATION_SECRET"];
+
+/// `cargo xtask env`: writes it with fresh secrets. What is there is kept, since a new password would lock out the old data;
+/// secrets that a newer release wants are added.
 pub(crate) fn write() -> anyhow::Result<()> {
     let path = root().join(".env");
-    let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+    let named = || path.display().to_string();
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            bail!("{} exists and is kept: delete it first if its secrets shall be replaced", path.display())
+            let missing = missing(&fs::read_to_string(&path).with_context(named)?)?;
+            if missing.is_empty() {
+                bail!("{} exists and is kept: delete it first if its secrets shall be replaced", path.display());
+            }
+            OpenOptions::new().append(true).open(&path).with_context(named)?.write_all(missing.as_bytes())?;
+            eprintln!("✔ {}: what was missing was added", path.display());
         }
-        file => file.with_context(|| path.display().to_string())?,
-    };
-    file.write_all(text(&[])?.as_bytes())?;
-    eprintln!("✔ {}", path.display());
+        file => {
+            file.with_context(named)?.write_all(text(&[])?.as_bytes())?;
+            eprintln!("✔ {}", path.display());
+        }
+    }
     Ok(())
+}
+
+/// Lines with fresh secrets for those that `text` has not.
+fn missing(text: &str) -> anyhow::Result<String> {
+    let is_there =
+        |name: &str| text.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
+    let mut lines = String::new();
+    for name in SECRETS.iter().filter(|name| !is_there(name)) {
+        let start = if lines.is_empty() && !text.is_empty() && !text.ends_with('\n') { "\n" } else { "" };
+        writeln!(lines, "{start}{name}={}", secret()?)?;
+    }
+    Ok(lines)
 }
 
 /// Fresh secrets, what else an operator sets, and `further` settings.
 pub(crate) fn text(further: &[(&str, &str)]) -> anyhow::Result<String> {
     let mut text = String::from("# Secrets of this deployment: readable by its owner only, in no repository.\n");
-    for name in ["AUTH_SECRET", "API_KEY", "ESCALATION_SECRET"] {
-        writeln!(text, "{name}={}", secret()?)?;
-    }
+    text += &missing(&text)?;
     let redis = secret()?;
     write!(
         text,
@@ -48,6 +69,11 @@ pub(crate) fn text(further: &[(&str, &str)]) -> anyhow::Result<String> {
         writeln!(text, "{name}={value}")?;
     }
     Ok(text)
+}
+
+/// `text` as an operator changes it for the profile `tracing`, with every trace kept and shown.
+pub(crate) fn with_tracing(text: &str) -> String {
+    text.replace("# OTLP_ENDPOINT=", "OTLP_ENDPOINT=") + "SAMPLE_RATIO=1\nCOLLECTOR_VERBOSITY=detailed\n"
 }
 
 /// `text` as an operator changes it for a Redis of that profile: its address in place of the single one's.
@@ -69,4 +95,18 @@ fn secret() -> anyhow::Result<String> {
         write!(text, "{byte:02x}")?;
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_kept_and_what_is_missing_is_added() {
+        let old =
+            text(&[]).unwrap().lines().filter(|line| !line.starts_with("TRADING_KEY=")).collect::<Vec<_>>().join("\n");
+        let added = missing(&old).unwrap();
+        assert!(added.starts_with("\nTRADING_KEY=") && added.lines().count() == 2, "{added}");
+        assert_eq!(missing(&(old + &added)).unwrap(), "");
+    }
 }

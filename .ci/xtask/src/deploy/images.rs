@@ -45,7 +45,11 @@ fn from_debian(engine: &Engine) -> anyhow::Result<()> {
 }
 
 fn build(engine: &Engine, service: &str) -> anyhow::Result<()> {
-    let target = if service == "loadtest" { "tool" } else { "service" };
+    let target = match service {
+        "loadtest" => "tool",
+        "edge" => "edge",
+        _ => "service",
+    };
     let (context, file) = (root().display().to_string(), root().join("services/Dockerfile").display().to_string());
     let name = format!("tickwire/{service}:dev");
     let argument = format!("SERVICE={service}");

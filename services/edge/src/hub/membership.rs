@@ -183,6 +183,7 @@ impl Shard {
             hub.presence.pop_front();
             self.node.metrics.presence_dropped.inc();
         }
+        self.node.metrics.presence_changed(change.joined);
         hub.presence.push_back(change);
         self.work.notify_one();
     }

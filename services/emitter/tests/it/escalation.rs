@@ -141,6 +141,7 @@ async fn an_unacknowledged_alert_is_posted_signed_until_the_receiver_takes_it() 
     assert!((metric(&rig, "tickwire_emitter_escalations_sent_total").await - 1.0).abs() < 0.1);
     assert!((metric(&rig, "tickwire_emitter_escalations_failed_total").await - 2.0).abs() < 0.1);
     assert!(metric(&rig, "tickwire_emitter_oldest_unacknowledged_alert_age_seconds").await > 0.0);
+    assert!((metric(&rig, "tickwire_emitter_alerts_unacknowledged").await - 1.0).abs() < 0.1);
 }
 
 #[tokio::test]
@@ -157,6 +158,7 @@ async fn an_alert_acknowledged_in_time_is_not_posted() {
         metric(&rig, "tickwire_emitter_oldest_unacknowledged_alert_age_seconds").await == 0.0
     })
     .await;
+    assert!(metric(&rig, "tickwire_emitter_alerts_unacknowledged").await < 0.1);
 }
 
 #[tokio::test]

@@ -162,11 +162,13 @@ pub async fn an_alert_that_expires_first_is_never_due(nodes: &Nodes) {
 /// It is at least as old as any that is waiting; settled, it no longer counts.
 pub async fn the_age_of_the_oldest_unacknowledged_critical_message_is_known(nodes: &Nodes) {
     let (_, channel) = inbox();
-    let age = || async { nodes.two.claim_due(0, LONG).await.expect("due alerts").oldest_unacknowledged };
+    let found = || async { nodes.two.claim_due(0, LONG).await.expect("due alerts") };
+    let age = || async { found().await.oldest_unacknowledged };
     let position = publish_one(&nodes.one, critical(&channel)).await;
     tokio::time::sleep(Duration::from_millis(20)).await;
     let before = age().await.expect("an unacknowledged message");
     assert!(before >= Duration::from_millis(10) && before < LONG, "{before:?}");
+    assert!(found().await.unacknowledged > 0);
     nodes.one.acknowledge(&channel, None, &[position]).await.expect("acknowledged");
     let others = age().await;
     assert!(others.is_none_or(|age| age < LONG), "{others:?}");

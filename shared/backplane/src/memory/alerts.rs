@@ -138,6 +138,7 @@ impl Alerts {
         DueAlerts {
             claimed,
             waiting: self.due.iter().take_while(|(at, _)| *at <= now_ms).count() as u64,
+            unacknowledged: self.open.len() as u64,
             oldest_unacknowledged: oldest.map(Duration::from_millis),
             unreachable: 0,
         }

@@ -101,10 +101,12 @@ impl Core {
     ) -> Result<(), BackplaneError> {
         let mut command = functions::call("claim_due", &self.keys.awaited(partition));
         command.arg(self.keys.prefix(partition, "alert")).arg(limit).arg(millis(lease));
-        let [claimed, waiting, oldest_ms] = reply::tuple(self.call_once(Lane::Shared(partition), command).await?)?;
-        let (Value::Int(waiting), Value::Int(oldest_ms)) = (waiting, oldest_ms) else {
+        let [claimed, waiting, oldest_ms, open] =
+            reply::tuple(self.call_once(Lane::Shared(partition), command).await?)?;
+        let (Value::Int(waiting), Value::Int(oldest_ms), Value::Int(open)) = (waiting, oldest_ms, open) else {
             return Err(unexpected("no numbers of overdue alerts"));
         };
+        found.unacknowledged += u64::try_from(open).unwrap_or(0);
         found.waiting += u64::try_from(waiting).unwrap_or(0);
         let oldest = u64::try_from(oldest_ms).ok().map(Duration::from_millis);
         found.oldest_unacknowledged = found.oldest_unacknowledged.max(oldest);

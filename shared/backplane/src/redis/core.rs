@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     alerts::Rounds,
+    commands::Commands,
     config::RedisConfig,
     error::{self, from_redis, unavailable, unexpected},
     functions,
@@ -43,6 +44,7 @@ pub(super) struct Core {
     pub(super) topology: Topology,
     pub(super) keys: Keys,
     pub(super) counters: Counters,
+    pub(super) commands: Commands,
     pub(super) interest: Interest,
     pub(super) ledger: Ledger,
     pub(super) health: Health,
@@ -123,6 +125,7 @@ impl Core {
             keys,
             config,
             counters: Counters::default(),
+            commands: Commands::default(),
             interest: Interest::default(),
             ledger: Ledger::default(),
             health: Health::default(),
@@ -176,7 +179,7 @@ impl Core {
 
     /// Several calls in one go. None is sent twice unless the server said that it did nothing.
     pub(super) async fn call_on(&self, link: &Arc<Link>, lane: Lane, commands: &[Cmd]) -> Result<Answers, CallError> {
-        let mut answers = self.watch(link, link.send(lane, commands).await)?;
+        let mut answers = self.watch(link, self.send(link, lane, commands).await)?;
         let is_missing = |at: usize| answers[at].as_ref().is_err_and(error::is_function_missing);
         let Some(first) = (0..answers.len()).find(|&at| is_missing(at)) else { return Ok(answers) };
         // A server that came up empty, or a master that joined: load, and repeat what had no effect. What is no function
@@ -187,10 +190,17 @@ impl Core {
         // They go down a shared connection, which may be one to a server that was replaced while only a pooled one was in use.
         self.watch(link, link.load_functions().await.map(|()| Vec::new()))?;
         let repeated: Vec<Cmd> = again.iter().map(|&at| commands[at].clone()).collect();
-        for (at, answer) in again.into_iter().zip(self.watch(link, link.send(lane, &repeated).await)?) {
+        for (at, answer) in again.into_iter().zip(self.watch(link, self.send(link, lane, &repeated).await)?) {
             answers[at] = answer;
         }
         Ok(answers)
+    }
+
+    async fn send(&self, link: &Link, lane: Lane, commands: &[Cmd]) -> Result<Answers, RedisError> {
+        self.commands.sent(commands);
+        let answers = link.send(lane, commands).await;
+        self.commands.answered(commands, &answers);
+        answers
     }
 
     /// Gives the link up where an answer says that it is lost, or that the partition has moved.

@@ -66,6 +66,27 @@ pub(super) fn is_call(command: &Cmd) -> bool {
     matches!(command.args_iter().next(), Some(redis::Arg::Simple(b"FCALL")))
 }
 
+/// The function that `command` calls, or the command that it is.
+pub(super) fn name(command: &Cmd) -> &[u8] {
+    let mut words = command.args_iter().filter_map(|word| match word {
+        redis::Arg::Simple(word) => Some(word),
+        _ => None,
+    });
+    match words.next() {
+        Some(b"FCALL") => {
+            words.next().and_then(|name| name.strip_prefix(LIBRARY.prefix.as_bytes())).unwrap_or_default()
+        }
+        name => name.unwrap_or_default(),
+    }
+}
+
+/// All functions, as the source registers them.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let registered = PARTS.into_iter().flat_map(str::lines);
+    registered.filter_map(|line| line.strip_prefix("redis.register_function(PREFIX .. '")?.split('\'').next())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +95,8 @@ mod tests {
     fn calls_are_told_from_other_commands() {
         assert!(is_call(&call("history", &["k"])));
         assert!(!is_call(&redis::cmd("WAIT")));
+        assert_eq!((name(&call("history", &["k"])), name(&redis::cmd("WAIT"))), (&b"history"[..], &b"WAIT"[..]));
+        assert!(names().count() > 20);
     }
 
     #[test]

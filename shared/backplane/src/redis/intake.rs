@@ -240,9 +240,11 @@ impl Intake {
                 pipeline.cmd(verb).arg(name);
             }
             let mut connection = self.connection.clone();
-            for answer in connection.send_packed_commands(&pipeline, 0, batch.len()).await? {
-                answer.extract_error()?;
-            }
+            self.core.commands.sent_plain(verb, batch.len());
+            let answers = connection.send_packed_commands(&pipeline, 0, batch.len()).await;
+            let answers =
+                answers.and_then(|answers| answers.into_iter().try_for_each(|answer| answer.extract_error().map(drop)));
+            answers.inspect_err(|_| self.core.commands.failed_plain(verb, batch.len()))?;
         }
         Ok(())
     }

@@ -63,7 +63,7 @@ pub struct Stats {
 impl Stats {
     /// All of them, for metrics.
     pub fn counts(&self) -> [Count; 15] {
-        let count = |name, help, value| Count { name, help, value };
+        let count = |name, help, value| Count { name, help, class: None, value };
         [
             count("publishes", "Messages published", self.publishes),
             count("publish_errors", "Publishes that failed", self.publish_errors),

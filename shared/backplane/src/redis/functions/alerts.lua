@@ -66,7 +66,7 @@ local function oldest_open(open, alerts, now)
 end
 
 -- Keys: due, open. Arguments: an alert key up to its id (the same hash tag), most, how long a claim lasts in milliseconds.
--- Answers the claimed ones, how many more are overdue, and the age of the oldest unacknowledged message. A claim moves the
+-- Answers the claimed ones, how many more are overdue, the age of the oldest unacknowledged message, and how many of these there are. A claim moves the
 -- alert's time: until then nobody else finds it.
 local function claim_due(keys, args)
   local due, open = unpack(keys)
@@ -85,7 +85,8 @@ local function claim_due(keys, args)
       redis.call('ZREM', due, id)
     end
   end
-  return { claimed, redis.call('ZCOUNT', due, '-inf', decimal(now)), oldest_open(open, alerts, now) }
+  local oldest = oldest_open(open, alerts, now)
+  return { claimed, redis.call('ZCOUNT', due, '-inf', decimal(now)), oldest, redis.call('ZCARD', open) }
 end
 
 -- Keys: due, the alert. Arguments: its id, the number of the claim, 'done', 'again' or 'given_up', milliseconds to wait
