@@ -15,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Config, Market, development};
 
-/// Between a session's end and the next one's start: time to read what happened.
+/// Between the first session's end and the next one's start: time to read what happened.
 const PAUSE: Duration = Duration::from_secs(20);
+/// It doubles up to this, so that a page that is left open is not buried in alerts.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// How often it is seen whether a session is over.
 const LOOK: Duration = Duration::from_secs(2);
 /// Pause before a command that failed is repeated, [`TRIES_MAX`] times.
@@ -93,14 +95,14 @@ impl Demo {
 }
 
 async fn play(plan: Plan, peer: Peer, shutdown: CancellationToken) {
-    for _ in 0..ROUNDS_MAX {
-        let round = async {
+    for round in 0..ROUNDS_MAX {
+        let whole = async {
             if let Err(error) = one(&plan, &peer).await {
                 tracing::warn!(%error, user = plan.user, "a session of the demonstration could not be had; the next one follows");
             }
-            sleep(PAUSE).await;
+            sleep(PAUSE.saturating_mul(1 << round.min(8)).min(PAUSE_MAX)).await;
         };
-        if shutdown.run_until_cancelled(round).await.is_none() {
+        if shutdown.run_until_cancelled(whole).await.is_none() {
             return;
         }
     }
