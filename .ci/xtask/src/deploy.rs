@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Services that have a binary and an image.
-const SERVICES: &[&str] = &["edge", "emitter", "feed", "loadtest", "risk", "session"];
+const SERVICES: &[&str] = &["algorithm", "edge", "emitter", "feed", "loadtest", "risk", "session"];
 
 /// `cargo xtask test-deploy`: files first, then the engine. `writes`: generated documents are renewed, not compared.
 pub(crate) fn test(writes: bool) -> anyhow::Result<()> {

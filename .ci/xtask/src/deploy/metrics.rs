@@ -31,7 +31,12 @@ fn text_of(stack: &Stack<'_>, container: &str, port: u16) -> anyhow::Result<Stri
 
 /// The sum of a metric's series at the edge in `container`.
 pub(crate) fn value_of(stack: &Stack<'_>, container: &str, name: &str) -> anyhow::Result<f64> {
-    let text = text_of(stack, container, 8000)?;
+    value_at(stack, container, 8000, name)
+}
+
+/// The same of the service that listens on `port`.
+pub(crate) fn value_at(stack: &Stack<'_>, container: &str, port: u16, name: &str) -> anyhow::Result<f64> {
+    let text = text_of(stack, container, port)?;
     let series = text.lines().filter(|line| line.starts_with(name));
     Ok(series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
 }
@@ -39,7 +44,9 @@ pub(crate) fn value_of(stack: &Stack<'_>, container: &str, name: &str) -> anyhow
 /// The list holds exactly what the services show, Prometheus has all of it, and nobody asks for anything else.
 pub(crate) fn check(stack: &Stack<'_>, writes: bool) -> anyhow::Result<()> {
     let mut shown = BTreeMap::new();
-    for (service, port) in [("edge", 8000), ("emitter", 8001), ("feed", 8002), ("session", 8010), ("risk", 8012)] {
+    for (service, port) in
+        [("edge", 8000), ("emitter", 8001), ("feed", 8002), ("session", 8010), ("algorithm", 8011), ("risk", 8012)]
+    {
         let container = stack.containers(service)?.pop().with_context(|| format!("there is no {service}"))?;
         describe(service, &text_of(stack, &container, port)?, &mut shown);
     }

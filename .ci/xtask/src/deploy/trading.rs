@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{
     compose::{Stack, until},
+    metrics,
     tools::directory,
 };
 
@@ -28,7 +29,7 @@ pub(crate) fn check(stack: &Stack<'_>) -> anyhow::Result<()> {
 }
 
 fn every_service_is_healthy(stack: &Stack<'_>) -> anyhow::Result<()> {
-    for service in ["edge", "emitter", "feed", "session", "risk"] {
+    for service in ["edge", "emitter", "feed", "session", "algorithm", "risk"] {
         until(&format!("{service} is healthy"), || {
             let containers = stack.containers(service)?;
             let states = containers
@@ -78,8 +79,17 @@ fn a_session_is_told_to_its_user(stack: &Stack<'_>) -> anyhow::Result<()> {
     until("risk watches it", || {
         Ok(caller.get(&format!("/api/risk/v1/sessions/{id}/risk"))?["sessionId"] == id.as_str())
     })?;
+    until("it has an account", || {
+        Ok(caller.get(&format!("/api/algorithm/v1/accounts/{id}"))?["sessionId"] == id.as_str())
+    })?;
+    until("its bot decides", || Ok(decisions(stack)? > 0.0))?;
     caller.post(&format!("/api/session/v1/sessions/{id}/stop"), "")?;
     until("its user hears that it is over", || Ok(stream.heard()?.contains("session_completed")))
+}
+
+fn decisions(stack: &Stack<'_>) -> anyhow::Result<f64> {
+    let algorithm = stack.containers("algorithm")?.pop().context("there is no algorithm")?;
+    metrics::value_at(stack, &algorithm, 8011, "tickwire_algorithm_decisions_total")
 }
 
 /// A user behind the balancer.
