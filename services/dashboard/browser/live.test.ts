@@ -82,7 +82,7 @@ test("a bot that is started here decides with its reasons, trades, moves on ever
     .getByText(/of the best 5 levels/)
     .first()
     .waitFor();
-  await page.getByRole("region", { name: "Trades of the session" }).getByText("binance:BTC/USDT").first().waitFor();
+  await page.getByRole("region", { name: "Trades of the session" }).getByText("BTC/USDT").first().waitFor();
   await page.screenshot({ path: `${SHOTS}live-session.png` });
 
   // The overview has it too, by its events alone.

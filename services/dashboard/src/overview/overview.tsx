@@ -70,7 +70,13 @@ export default function Overview() {
           value={has ? decimal(value, 2) : "–"}
           note={<Age at={newest} limit={60_000} />}
         />
-        <MetricDisplay big label="Total P&L" value={has ? signed(total, 2) : "–"} tone={direction(total, 2)} />
+        <MetricDisplay
+          big
+          label="Total P&L"
+          value={has ? signed(total, 2) : "–"}
+          tone={direction(total, 2)}
+          note={accounts.value?.length ? "before fees" : undefined}
+        />
         <MetricDisplay big label="Unrealised" value={has ? signed(unrealised, 2) : "–"} tone={direction(unrealised, 2)} />
         <MetricDisplay big label="Realised" value={has ? signed(realised, 2) : "–"} tone={direction(realised, 2)} />
         <MetricDisplay

@@ -94,8 +94,12 @@ export function RealTimeChart(props: Props) {
     // What only grows at its end is told as an update: a thousand points a frame are not.
     const grows =
       last.length > 0 && last[0]?.time === first?.time && data.length - last.length <= 1 && data.length >= last.length;
-    if (grows && tail) series.update({ ...tail, time: tail.time as UTCTimestamp });
-    else {
+    if (grows && tail) {
+      // Whoever looks at all of it goes on doing so; whoever looked closer at a part keeps that.
+      const isWhole = (api.timeScale().getVisibleLogicalRange()?.from ?? 0) <= 0;
+      series.update({ ...tail, time: tail.time as UTCTimestamp });
+      if (isWhole) api.timeScale().fitContent();
+    } else {
       series.setData(data.map((it) => ({ ...it, time: it.time as UTCTimestamp })) as never);
       api.timeScale().fitContent();
     }

@@ -5,6 +5,7 @@ import { account, isSignedIn } from "../lib/account";
 import { clock, count, counted, decimal, direction, moment, number, percent, signed, span, words } from "../lib/format";
 import { type Log, useLog } from "../lib/log";
 import { useSignal } from "../lib/signals";
+import { parts } from "../markets/quotes";
 import { PositionsTable } from "../overview/positions";
 import { RealTimeChart } from "../parts/chart";
 import { Age, Badge, Empty, Feed, MetricDisplay, Panel, RealTimeMetrics, type Tone } from "../parts/parts";
@@ -254,7 +255,13 @@ function Trades({ log }: { log: Log<SessionEvent> }) {
             sortBy: ({ time }) => time,
             cell: ({ time }) => <span className="num">{clock(time)}</span>,
           },
-          { id: "symbol", title: "Symbol", fills: true, sortBy: ({ data }) => data.symbol, cell: ({ data }) => data.symbol },
+          {
+            id: "symbol",
+            title: "Symbol",
+            fills: true,
+            sortBy: ({ data }) => data.symbol,
+            cell: ({ data }) => <span title={data.symbol}>{parts(data.symbol).symbol}</span>,
+          },
           {
             id: "side",
             title: "Side",
@@ -275,7 +282,7 @@ function Trades({ log }: { log: Log<SessionEvent> }) {
             sortBy: ({ data }) => number(data.price),
             cell: ({ data }) => decimal(data.price),
           },
-          { id: "fee", title: "Fee", numeric: true, wideOnly: true, cell: ({ data }) => decimal(data.fee) },
+          { id: "fee", title: "Fee", numeric: true, wideOnly: true, cell: ({ data }) => decimal(data.fee, 4) },
         ]}
       />
     </Panel>
