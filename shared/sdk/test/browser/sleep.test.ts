@@ -92,7 +92,8 @@ test("a hidden tab, its timers throttled, gets what comes when it comes, and its
   other = await chromium.open("about:blank");
 });
 
-test("a frozen tab whose line held shows what came meanwhile as soon as it thaws", async () => {
+// Its line is over too: Chromium ends the sockets of what it freezes, and tells of it when the page thaws.
+test("a frozen tab gets what came meanwhile when it thaws behind others", async () => {
   const channel = "session:frozen";
   await hidden(channel);
   await tab.freeze();
@@ -106,7 +107,7 @@ test("a frozen tab whose line held shows what came meanwhile as soon as it thaws
 });
 
 // A machine that does something else may be late once; code that waits too long is late in every attempt.
-test(`a frozen tab whose line was lost is live within ${LIVE_AGAIN_MS} ms of being looked at, and has missed nothing`, {
+test(`a frozen tab whose network was cut meanwhile is live within ${LIVE_AGAIN_MS} ms of being looked at, and has missed nothing`, {
   retry: 2,
 }, async () => {
   const channel = `session:lost-${Math.random()}`;
@@ -122,12 +123,12 @@ test(`a frozen tab whose line was lost is live within ${LIVE_AGAIN_MS} ms of bei
   const log = await since("resume");
   const live = log.find(({ what }) => what === `live ${channel}`)?.after ?? Number.NaN;
   const lost = log.find(({ what }) => what === "reconnecting link_lost");
-  expect(lost, "the line was lost").toBeDefined();
+  expect(lost, "its line was over").toBeDefined();
   console.log(`live again ${live.toFixed(0)} ms after it woke`);
   expect(live).toBeLessThanOrEqual(LIVE_AGAIN_MS);
 });
 
-test("a frozen tab whose line was lost comes back behind other tabs too", async () => {
+test("a frozen tab whose network was cut meanwhile comes back behind others too", async () => {
   const channel = "session:behind";
   await hidden(channel);
   await tab.freeze();
