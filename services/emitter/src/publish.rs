@@ -47,6 +47,8 @@ pub(crate) struct MessageBody {
     pub(crate) timestamp: Option<u64>,
     /// HMAC-SHA256 as hex, see the description of this API.
     pub(crate) signature: Option<String>,
+    /// Of a `latest` channel: when the value ceases to be one, milliseconds since the Unix epoch. Its key then makes room.
+    pub(crate) expires_at: Option<u64>,
 }
 
 /// Where a message went.
@@ -101,7 +103,8 @@ impl App {
 
     /// Checks `message` and makes it ready to publish. Its own idempotency key goes before the header's.
     pub(crate) fn prepare(&self, context: &RequestContext, message: MessageBody) -> Result<Publish, Refusal> {
-        let MessageBody { channel, data, key, priority, tags, idempotency_key, timestamp, signature } = message;
+        let MessageBody { channel, data, key, priority, tags, idempotency_key, timestamp, signature, expires_at } =
+            message;
         check_age(timestamp)?;
         self.check_signature(&channel, timestamp, &data, signature.as_deref())?;
         let tags = tags.unwrap_or_default();
@@ -114,7 +117,16 @@ impl App {
             check_key("idempotencyKey", key)?;
         }
         let draft = self.draft(context, channel, data)?;
-        Ok(Publish { key, priority: priority.unwrap_or_default(), tags, idempotency_key, signature, ..draft })
+        if let Some(expires_at) = expires_at {
+            if draft.policy.class != DeliveryClass::Latest {
+                return Err(Refusal::bad_request("`expiresAt` is for channels of class `latest`"));
+            }
+            if expires_at <= now_ms() {
+                return Err(Refusal::bad_request("`expiresAt` is not in the future"));
+            }
+        }
+        let (priority, expires_at_ms) = (priority.unwrap_or_default(), expires_at);
+        Ok(Publish { key, priority, tags, idempotency_key, signature, expires_at_ms, ..draft })
     }
 
     fn check_signature(

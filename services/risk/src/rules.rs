@@ -164,6 +164,7 @@ pub(crate) mod testing {
             open_orders: 0,
             positions,
             marked_at: None,
+            session_version: None,
         }
     }
 }

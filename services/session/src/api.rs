@@ -246,7 +246,7 @@ async fn list(
         let Some((last, _)) = page.last().cloned() else { return Ok(Json(SessionsBody { items, next: None })) };
         for (id, length) in page {
             let session = app.desk.at_length(&id, length).await?;
-            let is_settled = session.ending.as_ref().is_some_and(|ending| ending.summary.is_some());
+            let is_settled = session.is_settled();
             let is_wanted = caller.sees(&session.user_id)
                 && query.status.is_none_or(|status| session.status == status)
                 && query.settled.is_none_or(|settled| settled == is_settled);

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use tickwire_client::Emitter;
 use tickwire_protocol::time::now_ms;
 use tickwire_trading::{
-    Directory, Figures, SETTLEMENT, Session, SessionId,
+    Directory, Figures, Peer, PeerError, SETTLEMENT, Session, SessionId,
     session::{Command, Refusal},
 };
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -32,6 +32,8 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(250);
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// Sessions looked after at once.
 const AT_ONCE: usize = 32;
+/// A session whose account's last figures do not come is summed up as it is after this, if the account cannot be asked either.
+const UNSETTLED: Duration = Duration::from_secs(30);
 /// Pause of a session whose emitter or journal failed.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -39,6 +41,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(crate) struct Keeper {
     pub(crate) desk: Arc<Desk>,
     pub(crate) accounts: Arc<Directory<Figures>>,
+    pub(crate) algorithm: Peer,
     pub(crate) emitter: Emitter,
     pub(crate) metrics: Metrics,
 }
@@ -170,12 +173,12 @@ impl Keeper {
                 read => read.map(|_| Tended::Open(shown)),
             };
         };
-        match self.move_on(id, &session, figures.as_deref()).await {
-            Ok(()) => {}
+        let is_waiting = match self.move_on(id, &session, figures.as_deref()).await {
+            Ok(is_waiting) => is_waiting,
             Err(DeskError::Elsewhere(_)) => return Ok(Tended::Done),
             Err(DeskError::NoWriter) => return Ok(Tended::Open(shown)),
             Err(error) => return Err(error),
-        }
+        };
         if let Some(last) = untold.last() {
             let told = self.tell(&untold, figures.as_deref()).await;
             if !told {
@@ -189,28 +192,47 @@ impl Keeper {
             self.accounts.forget(id);
             return Ok(Tended::Done);
         }
-        Ok(Tended::Open(self.show(&session, figures.as_deref(), shown).await))
+        let shown = self.show(&session, figures.as_deref(), shown).await;
+        let rests_until = if is_waiting { Some(Instant::now() + PAUSE) } else { shown.rests_until };
+        Ok(Tended::Open(Shown { rests_until, ..shown }))
     }
 
-    /// What time and the account make of the session.
-    async fn move_on(&self, id: &SessionId, session: &Session, figures: Option<&Figures>) -> Result<(), DeskError> {
+    /// What time and the account make of the session; answers whether the account was asked in vain.
+    async fn move_on(&self, id: &SessionId, session: &Session, figures: Option<&Figures>) -> Result<bool, DeskError> {
         let now = now_ms();
         let command = if session.expires_at().is_some_and(|expires_at| expires_at <= now) {
             Command::Expire
         } else if let Some(ending) = session.ending.as_ref().filter(|ending| ending.summary.is_none()) {
-            let is_flat = session.started_at.is_none() || figures.is_some_and(Figures::is_flat);
-            let is_late = now.saturating_sub(ending.at) >= u64::try_from(SETTLEMENT.as_millis()).unwrap_or(u64::MAX);
-            if !is_flat && !is_late {
-                return Ok(());
+            let last = figures.filter(|figures| figures.are_last_of(session));
+            let waited = Duration::from_millis(now.saturating_sub(ending.at));
+            if session.started_at.is_some() && last.is_none() && waited < SETTLEMENT {
+                return Ok(false);
             }
-            Command::Settle { summary: session.summary(figures) }
+            let asked = if last.is_some() || session.started_at.is_none() { None } else { self.account(id).await };
+            match asked {
+                None if last.is_none() && session.started_at.is_some() && waited < UNSETTLED => return Ok(true),
+                None => Command::Settle { summary: session.summary(figures) },
+                Some(asked) => Command::Settle { summary: session.summary(asked.as_ref().or(figures)) },
+            }
         } else {
-            return Ok(());
+            return Ok(false);
         };
         match self.desk.command(id, &Request { user: None, key: None }, &command).await {
             // Another command was first.
-            Ok(_) | Err(DeskError::Refused(Refusal::IllegalTransition { .. } | Refusal::NotExpired)) => Ok(()),
+            Ok(_) | Err(DeskError::Refused(Refusal::IllegalTransition { .. } | Refusal::NotExpired)) => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    /// The account's figures by the API, where they are flat, or that there is no account; `None` where that is not known.
+    async fn account(&self, id: &SessionId) -> Option<Option<Figures>> {
+        match self.algorithm.get::<Figures>(&format!("/v1/accounts/{id}")).await {
+            Ok(figures) => figures.is_flat().then_some(Some(figures)),
+            Err(PeerError::Refused { status: http::StatusCode::NOT_FOUND, .. }) => Some(None),
+            Err(error) => {
+                tracing::debug!(session = %id, %error, "the account cannot be asked");
+                None
+            }
         }
     }
 

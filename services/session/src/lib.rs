@@ -87,14 +87,15 @@ pub async fn run(
     let leases = Leases::new(config.session.advertised(address), metrics.clone());
     let desk = Arc::new(Desk::new(Arc::clone(&backplane), Arc::clone(&leases), metrics.clone()));
     let accounts = Arc::new(Directory::default());
+    let algorithm = config.trading.peer(&config.trading.algorithm)?;
     let keeper = Keeper {
         desk: Arc::clone(&desk),
         accounts: Arc::clone(&accounts),
+        algorithm: algorithm.clone(),
         emitter: config.trading.emitter()?,
         metrics: metrics.clone(),
     };
     let cluster = config.trading.cluster(&config.auth, "session-service")?;
-    let algorithm = config.trading.peer(&config.trading.algorithm)?;
     let app =
         Arc::new(api::App::new(Arc::clone(&desk), Arc::clone(&leases), Arc::clone(&credentials), &config.session)?);
     let background = shutdown.child_token();

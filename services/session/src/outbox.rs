@@ -8,9 +8,9 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tickwire_client::{ClientError, Emitter, emitter::Outgoing};
-use tickwire_protocol::{ChannelName, Priority, RawJson, UserId};
+use tickwire_protocol::{ChannelName, ErrorCode, Priority, RawJson, UserId};
 use tickwire_trading::{
-    Figures, Limits, SESSIONS_CHANNEL, Session, SessionId, Status,
+    Figures, KEPT, Limits, SESSIONS_CHANNEL, Session, SessionId, Status,
     session::{Event, Name, Summary},
 };
 
@@ -100,7 +100,13 @@ pub(crate) async fn tell(
 ) -> Result<u64, ClientError> {
     let session = untold.session.as_ref();
     let key = format!("session-{}-{}", session.session_id, session.version);
-    record(emitter, session, key.clone()).await?;
+    match record(emitter, session, key.clone(), now).await {
+        // The channel is full of sessions that are not over. The services learn of this one by the API; its user must not wait for that.
+        Err(ClientError::Server { code: ErrorCode::LimitExceeded, message, .. }) => {
+            tracing::warn!(session = %session.session_id, %message, "a record is not told, but by the API");
+        }
+        recorded => recorded?,
+    }
     let (session_id, user_id) = (&session.session_id, &session.user_id);
     let told = match &untold.event {
         // A session that was not started is nothing for its user to see move.
@@ -143,7 +149,7 @@ pub(crate) async fn status(
     emitter.event("session-status", &event).await.map(drop)
 }
 
-async fn record(emitter: &Emitter, session: &Session, idempotency_key: String) -> Result<(), ClientError> {
+async fn record(emitter: &Emitter, session: &Session, idempotency_key: String, now: u64) -> Result<(), ClientError> {
     let invalid = |error: &dyn std::fmt::Display| ClientError::InvalidOptions(error.to_string());
     let channel = ChannelName::new(SESSIONS_CHANNEL).map_err(|error| invalid(&error))?;
     let data = RawJson::of(session).map_err(|error| invalid(&error))?;
@@ -151,6 +157,10 @@ async fn record(emitter: &Emitter, session: &Session, idempotency_key: String) -
         key: Some(session.session_id.to_string()),
         priority: Some(Priority::High),
         idempotency_key: Some(idempotency_key),
+        // Nothing follows on a summary: it makes room for another session's.
+        expires_at: session
+            .is_settled()
+            .then(|| now.saturating_add(u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX))),
         ..Outgoing::new(channel, data)
     };
     emitter.publish(message).await.map(drop)

@@ -199,6 +199,7 @@ impl Account {
             open_orders: u32::try_from(self.open.len()).unwrap_or(u32::MAX),
             positions,
             marked_at,
+            session_version: None,
         })
     }
 

@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use tickwire_protocol::UserId;
 
-use crate::{Instrument, SessionId};
+use crate::{Instrument, Session, SessionId};
 
 /// An account's absolute figures. Money is in the quote currency of the session's instruments.
 ///
@@ -47,6 +47,10 @@ pub struct Figures {
     /// When the newest price was seen, milliseconds since the Unix epoch; none while no price has been seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub marked_at: Option<u64>,
+    /// The newest version of the session's record that the bot acts by. Figures that are flat under the version with which the session
+    /// ended are its last: nothing is opened after them. None where there is no bot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_version: Option<u64>,
 }
 
 /// A position of [`Figures`].
@@ -83,6 +87,11 @@ impl Figures {
         share.round_dp_with_strategy(4, rust_decimal::RoundingStrategy::ToZero).normalize()
     }
 
+    /// Whether they are the last of `session`, which is over: nothing is open, and its bot knows that it is.
+    pub fn are_last_of(&self, session: &Session) -> bool {
+        self.is_flat() && session.status.is_over() && self.session_version >= Some(session.version)
+    }
+
     /// Whether nothing is left to close or to cancel.
     pub fn is_flat(&self) -> bool {
         self.open_orders == 0 && self.positions.is_empty()
@@ -109,6 +118,7 @@ mod tests {
             open_orders: 0,
             positions: Vec::new(),
             marked_at: None,
+            session_version: None,
         }
     }
 
@@ -126,5 +136,23 @@ mod tests {
         let json = serde_json::to_value(lost("4.00")).unwrap();
         assert_eq!(json["realizedPnL"], "-4.00");
         assert_eq!(serde_json::from_value::<Figures>(json).unwrap(), lost("4.00"));
+    }
+
+    #[test]
+    fn flat_figures_are_the_last_only_of_a_bot_that_knows_that_its_session_is_over() {
+        let record = |status: &str, version: u64| -> Session {
+            let json = serde_json::json!({
+                "sessionId": "s1", "userId": "7", "algorithmId": "a", "parameters": {}, "symbols": ["binance:BTC/USDT"],
+                "capital": "1", "limits": {"lossLimit": "1"}, "status": status, "createdAt": 1, "updatedAt": 1, "version": version,
+            });
+            serde_json::from_value(json).unwrap()
+        };
+        let over = record("completed", 5);
+        assert!(!lost("4").are_last_of(&over), "no bot");
+        let known = |version| Figures { session_version: Some(version), ..lost("4") };
+        assert!(!known(4).are_last_of(&over), "it may have traded since");
+        assert!(known(5).are_last_of(&over));
+        assert!(!known(5).are_last_of(&record("active", 5)));
+        assert!(!Figures { open_orders: 1, ..known(5) }.are_last_of(&over));
     }
 }

@@ -45,3 +45,5 @@ pub const SESSIONS_CHANNEL: &str = "trading:sessions";
 pub const ACCOUNTS_CHANNEL: &str = "trading:accounts";
 /// How long a session that is over waits for an account without orders and positions before it is summed up as it is.
 pub const SETTLEMENT: Duration = Duration::from_secs(10);
+/// How long the two channels keep what is over. They hold 10,000 keys and shed none that is alive: what is over makes room.
+pub const KEPT: Duration = Duration::from_secs(600);

@@ -206,6 +206,7 @@ impl Floor {
             queued: 1,
             standings,
             shown: 0,
+            acts_by: 0,
             flattening: Vec::new(),
             heard: Heard::default(),
             metrics: Arc::clone(&self.metrics),

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use tickwire_client::{ClientError, Emitter, emitter::Outgoing};
-use tickwire_protocol::{ChannelName, RawJson};
-use tickwire_trading::{ACCOUNTS_CHANNEL, Figures, Instrument, OpenPosition};
+use tickwire_protocol::{ChannelName, ErrorCode, RawJson, time::now_ms};
+use tickwire_trading::{ACCOUNTS_CHANNEL, Figures, Instrument, KEPT, OpenPosition, Status};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -121,8 +121,26 @@ impl Herald {
             let data = RawJson::of(figures).map_err(|error| ClientError::InvalidOptions(error.to_string()))?;
             let mut account = Outgoing::new(self.accounts.clone(), data);
             account.key = Some(figures.session_id.to_string());
-            self.emitter.publish(account).await?;
-            self.metrics.figures.inc();
+            if is_over(standing) {
+                // Nothing follows on these figures: they make room for another session's.
+                let kept_ms = u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX);
+                account.expires_at = Some(now_ms().saturating_add(kept_ms));
+            }
+            match self.emitter.publish(account).await {
+                Ok(_) => {
+                    self.metrics.figures.inc();
+                }
+                // The channel is full of accounts whose sessions run. Services find this one by the API; its user must not wait.
+                Err(ClientError::Server { code: ErrorCode::LimitExceeded, .. }) => {
+                    self.metrics.emit_refused.inc();
+                }
+                Err(error) => return Err(error),
+            }
+            if self.figures.is_none() {
+                // An earlier process may have died before it told what was closed.
+                self.positions =
+                    standing.realized.iter().map(|(symbol, realized)| nothing(symbol, *realized)).collect();
+            }
             self.figures = Some(figures.clone());
         }
         let now = Instant::now();
@@ -180,6 +198,29 @@ impl Herald {
         self.positions = now;
         Ok(())
     }
+}
+
+/// A position that was closed, as long as nothing more is known of it.
+fn nothing(symbol: &Instrument, realized_pnl: Decimal) -> (Instrument, OpenPosition) {
+    let zero = Decimal::ZERO;
+    let (symbol, key) = (symbol.clone(), symbol.clone());
+    let position = OpenPosition {
+        symbol,
+        quantity: zero,
+        entry_price: zero,
+        mark_price: zero,
+        unrealized_pnl: zero,
+        realized_pnl,
+    };
+    (key, position)
+}
+
+/// Whether its session is, and nothing is open.
+fn is_over(standing: &Standing) -> bool {
+    let is_over = [Status::Completed, Status::Expired, Status::EmergencyStopped]
+        .into_iter()
+        .any(|status| status.as_str() == standing.status);
+    is_over && standing.figures.is_flat()
 }
 
 /// Whether both hold the same, at whatever prices.

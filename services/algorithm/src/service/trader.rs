@@ -92,6 +92,8 @@ pub(crate) struct Trader {
     pub(crate) queued: u64,
     pub(crate) standings: watch::Sender<Option<Standing>>,
     pub(crate) shown: u64,
+    /// The version of the session's record that it acts by.
+    pub(crate) acts_by: u64,
     pub(crate) flattening: Vec<(Instant, oneshot::Sender<Option<Figures>>)>,
     pub(crate) heard: Heard,
     pub(crate) metrics: Arc<Metrics>,
@@ -159,7 +161,7 @@ impl Trader {
         renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tellings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mailbox = Arc::clone(&self.mailbox);
-        self.engine.set_status(session.borrow_and_update().status);
+        self.follow(&session.borrow_and_update());
         loop {
             let has_room = self.has_room();
             tokio::select! {
@@ -169,7 +171,13 @@ impl Trader {
                 _ = renewals.tick() => self.ledger.renew().await?,
                 _ = tellings.tick() => {
                     self.note_told().await?;
-                    if session.borrow().status.is_over() && self.is_done() {
+                    let is_over = {
+                        let session = session.borrow();
+                        session.status.is_over() && session.version == self.acts_by
+                    };
+                    if is_over && self.is_done() {
+                        // The last figures say that it knows.
+                        self.show();
                         return Ok(Ended::Done);
                     }
                 }
@@ -184,7 +192,7 @@ impl Trader {
                     if changed.is_err() {
                         return Ok(Ended::Shutdown);
                     }
-                    self.engine.set_status(session.borrow_and_update().status);
+                    self.follow(&session.borrow_and_update());
                 }
                 order = orders.recv(), if self.outbox.capacity() >= ROOM_TO_CLOSE => match order {
                     Some(order) => self.order(order).await?,
@@ -204,6 +212,11 @@ impl Trader {
     fn is_done(&self) -> bool {
         let told = *self.told.borrow();
         self.engine.account().is_flat() && told >= self.queued && self.told_in_journal >= told
+    }
+
+    fn follow(&mut self, session: &Session) {
+        self.engine.set_status(session.status);
+        self.acts_by = session.version;
     }
 
     async fn quotes(&mut self, quotes: Vec<Arrived>) -> Result<(), LedgerError> {
@@ -382,6 +395,7 @@ impl Trader {
             tracing::error!(session = %self.teller.session, "figures cannot be exact; none are shown");
             return;
         };
+        let figures = Figures { session_version: Some(self.acts_by), ..figures };
         let status = self.engine.state();
         let is_new =
             self.standings.borrow().as_ref().is_none_or(|before| {

@@ -130,6 +130,7 @@ pub(crate) async fn broadcast(
             idempotency_key: idempotency_key.clone(),
             timestamp,
             signature: None,
+            expires_at: None,
         };
         app.prepare(&context, message)
     });

@@ -147,6 +147,20 @@ async fn the_newest_value_of_a_key_is_kept() {
 }
 
 #[tokio::test]
+async fn a_value_that_expires_makes_room_and_only_latest_values_do() {
+    let rig = Rig::start().await;
+    let soon = now_ms() + 60_000;
+    let said = json!({"channel": "trading:sessions", "key": "s1", "data": 1, "expiresAt": soon});
+    assert_eq!(rig.say("/v1/publish", &said).await.status, 200);
+    assert_eq!(rig.stored("trading:sessions").await[0].expires_at_ms, Some(soon));
+    for (channel, expires_at) in [("room:1", soon), ("trading:sessions", now_ms())] {
+        let said = json!({"channel": channel, "key": "s1", "data": 2, "expiresAt": expires_at});
+        let refused = rig.say("/v1/publish", &said).await;
+        assert_eq!((refused.status.as_u16(), refused.code()), (400, "bad_request"), "{channel}");
+    }
+}
+
+#[tokio::test]
 async fn a_channel_without_a_namespace_is_unknown() {
     let rig = Rig::start().await;
     let answer = rig.say("/v1/publish", &json!({"channel": "nowhere:1", "data": 1})).await;

@@ -40,6 +40,7 @@ struct Notes {
     keys: HashSet<String>,
     accounts: Vec<Value>,
     refusals: u32,
+    is_full: bool,
 }
 
 impl Noted {
@@ -67,6 +68,11 @@ impl Noted {
         self.0.lock().unwrap().refusals = count;
     }
 
+    /// No record of a session fits into its channel any more.
+    pub(crate) fn fill(&self) {
+        self.0.lock().unwrap().is_full = true;
+    }
+
     pub(crate) fn set_accounts(&self, accounts: Vec<Value>) {
         self.0.lock().unwrap().accounts = accounts;
     }
@@ -86,8 +92,15 @@ impl Noted {
     }
 }
 
-async fn publish(State(noted): State<Noted>, Json(body): Json<Value>) -> Result<Json<Value>, StatusCode> {
-    let duplicate = noted.note("publish", body)?;
+async fn publish(
+    State(noted): State<Noted>,
+    Json(body): Json<Value>,
+) -> Result<Json<Value>, (StatusCode, Json<Value>)> {
+    if noted.0.lock().unwrap().is_full {
+        let error = json!({"error": {"code": "limit_exceeded", "message": "too many keys", "retryable": true}});
+        return Err((StatusCode::TOO_MANY_REQUESTS, Json(error)));
+    }
+    let duplicate = noted.note("publish", body).map_err(|status| (status, Json(Value::Null)))?;
     Ok(Json(json!({"channel": "trading:sessions", "position": "1-1", "duplicate": duplicate})))
 }
 
@@ -199,7 +212,7 @@ pub(crate) fn new_session() -> Value {
 pub(crate) fn figures(id: &str, version: u64, pnl: &str) -> Value {
     json!({
         "sessionId": id, "userId": "ann", "version": version, "cash": "10000", "realizedPnL": pnl, "unrealizedPnL": "0",
-        "fees": "0", "equity": "10000", "exposure": "0", "trades": 3, "openOrders": 0, "positions": [], "markedAt": 1,
+        "fees": "0", "equity": "10000", "exposure": "0", "trades": 3, "openOrders": 0, "positions": [], "markedAt": 1, "sessionVersion": 5,
     })
 }
 

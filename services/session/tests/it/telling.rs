@@ -37,6 +37,18 @@ async fn each_transition_is_told_once_although_the_emitter_was_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_is_told_although_the_channel_of_records_is_full() {
+    let (noted, platform) = Noted::start().await;
+    let service = Service::start(MemoryBackplane::new(), platform).await;
+    let ann = Caller::user(service.address, "ann");
+    noted.fill();
+    let id = ann.create().await;
+    assert_eq!(ann.command(&id, "start").await.0, 200);
+    until("the user is told", async || noted.told("session-started").len() == 1).await;
+    assert!(noted.told("publish").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_ends_with_its_time() {
     let (noted, platform) = Noted::start().await;
     let service = Service::start(MemoryBackplane::new(), platform).await;

@@ -33,6 +33,9 @@ pub struct Outgoing {
     /// HMAC-SHA256 in hex over the canonical bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
+    /// In a `latest` channel: when the value ceases to be one and its key makes room, milliseconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
 }
 
 impl Outgoing {
@@ -47,6 +50,7 @@ impl Outgoing {
             idempotency_key: None,
             timestamp: None,
             signature: None,
+            expires_at: None,
         }
     }
 }

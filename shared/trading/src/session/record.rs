@@ -195,6 +195,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// Whether it is over and summed up: nothing follows.
+    pub fn is_settled(&self) -> bool {
+        self.ending.as_ref().is_some_and(|ending| ending.summary.is_some())
+    }
+
     /// The first of its events made a session.
     pub fn created(id: SessionId, user: UserId, new: NewSession, at: u64) -> Self {
         Self {
