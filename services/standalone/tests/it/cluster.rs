@@ -222,6 +222,7 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 pub(crate) struct Standalone {
     pub(crate) edge: SocketAddr,
     pub(crate) emitter: Emitter,
+    pub(crate) emitter_address: SocketAddr,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -260,7 +261,7 @@ impl Standalone {
                 tickwire_standalone::run(config, edge_listener, emitter_listener, shutdown).await.unwrap();
             }
         });
-        Self { edge, emitter: emitter(emitter_addr), shutdown, task }
+        Self { edge, emitter: emitter(emitter_addr), emitter_address: emitter_addr, shutdown, task }
     }
 
     pub(crate) fn ws(&self, path: &str) -> String {
@@ -270,6 +271,11 @@ impl Standalone {
     /// A client of user `user`.
     pub(crate) fn client(&self, user: &str) -> Client {
         Client::connect(client_options(token(user), vec![self.ws("/ws")])).unwrap()
+    }
+
+    /// It goes on until this is cancelled.
+    pub(crate) fn detach(self) -> CancellationToken {
+        self.shutdown
     }
 
     pub(crate) async fn stop(self) {

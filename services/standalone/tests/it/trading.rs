@@ -4,13 +4,9 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use tickwire_algorithm::AlgorithmConfig;
-use tickwire_auth::{
-    Secret,
-    issue::{Signer, TokenClaims},
-};
+use tickwire_auth::Secret;
 use tickwire_backplane::redis::RedisBackplane;
 use tickwire_client::{Client, SubscribeOptions, Subscription, SubscriptionEvent};
-use tickwire_protocol::UserId;
 use tickwire_risk::RiskConfig;
 use tickwire_session::SessionConfig;
 use tickwire_standalone::Trading;
@@ -18,16 +14,10 @@ use tickwire_trading::TradingConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{
-    API_KEY, Cluster, SECRET, Standalone, channel, client_options, edge_config, emitter_config, local, redis_config,
-    soon, until,
+    API_KEY, Cluster, Standalone, channel, client_options, edge_config, emitter_config, local, redis_config, soon,
+    until,
 };
-
-/// A token without grants: what its user owns is what it opens.
-fn plain_token(user: &str, role: Option<&str>) -> String {
-    let claims = TokenClaims::new(UserId::new(user).unwrap());
-    let claims = role.into_iter().fold(claims, TokenClaims::role);
-    Signer::new(&Secret::new(SECRET)).unwrap().sign(&claims).unwrap()
-}
+use crate::desk::plain_token;
 
 fn client(urls: &[String], user: &str, role: Option<&str>) -> Client {
     Client::connect(client_options(plain_token(user, role), urls.to_vec())).unwrap()
@@ -124,6 +114,8 @@ async fn a_session_is_its_users_alone_on_redis() {
         trading: TradingConfig {
             edges: cluster.urls(1),
             emitter: format!("http://{}", cluster.emitter_addr),
+            // Nobody keeps accounts here: whoever answers that there is none.
+            algorithm: format!("http://{}", cluster.emitter_addr),
             service_key: Some(Secret::new(API_KEY)),
             ..TradingConfig::default()
         },
