@@ -60,8 +60,9 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     }
     backplane.url = arguments.redis.unwrap_or(backplane.url);
     let config = Config { auth, trading, algorithm, namespaces, telemetry };
-    if let Err(error) = tickwire_algorithm::check(&config) {
-        return fail(&format!("{:#}", anyhow::Error::from(error)));
+    let checked = tickwire_algorithm::check(&config).map_err(anyhow::Error::from).and_then(|()| Ok(backplane.validate()?));
+    if let Err(error) = checked {
+        return fail(&format!("{error:#}"));
     }
     let _telemetry = match tickwire_telemetry::init(&config.telemetry, "tickwire-algorithm") {
         Ok(guard) => guard,
