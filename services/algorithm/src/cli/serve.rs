@@ -60,7 +60,8 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     }
     backplane.url = arguments.redis.unwrap_or(backplane.url);
     let config = Config { auth, trading, algorithm, namespaces, telemetry };
-    let checked = tickwire_algorithm::check(&config).map_err(anyhow::Error::from).and_then(|()| Ok(backplane.validate()?));
+    let checked =
+        tickwire_algorithm::check(&config).map_err(anyhow::Error::from).and_then(|()| Ok(backplane.validate()?));
     if let Err(error) = checked {
         return fail(&format!("{error:#}"));
     }
