@@ -56,6 +56,9 @@ enum Task {
         /// Renew what is generated (the chart's README, the list of metrics) instead of comparing it.
         #[arg(long)]
         write: bool,
+        /// Without the profile `tracing`: its collector is built from sources, which takes minutes.
+        #[arg(long)]
+        quick: bool,
     },
     /// Write `.env` with fresh secrets for `docker compose`.
     Env,
@@ -92,7 +95,7 @@ fn main() -> anyhow::Result<()> {
             chaos::chaos(if debug { chaos::Build::Debug } else { chaos::Build::Release }, &args)
         }
         Task::Codegen => web::codegen(),
-        Task::TestDeploy { write } => deploy::test(write),
+        Task::TestDeploy { write, quick } => deploy::test(write, quick),
         Task::Env => deploy::write_environment(),
         Task::Tidy => tidy::tidy(),
         Task::Bench { args } => bench::bench(&args),

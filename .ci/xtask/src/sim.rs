@@ -53,7 +53,7 @@ pub(crate) fn sim(fresh: usize, seed: Option<u64>) -> anyhow::Result<()> {
 /// Fresh seeds of a run that names no number.
 pub(crate) const FRESH: usize = 100;
 /// How long a run of all checks begins new seeds.
-const CHECK_TIME: Duration = Duration::from_secs(150);
+const CHECK_TIME: Duration = Duration::from_secs(90);
 /// How long one seed may run; it takes some seconds, so one that takes this long stands still.
 const SEED_TIME: Duration = Duration::from_secs(120);
 /// How often a running seed is looked at.
