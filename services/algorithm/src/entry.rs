@@ -58,4 +58,9 @@ pub enum Entry {
         /// The first entry that was not.
         next: u64,
     },
+    /// The last: the session is over, nothing is open, and everything was told, how it ended too.
+    Finished {
+        /// When.
+        at: u64,
+    },
 }

@@ -186,7 +186,7 @@ impl Engine {
             }
             Entry::Signalled { signal, state, .. } => self.signals.signalled(signal, state),
             Entry::Answered { signal, state, .. } => self.signals.answered(signal, state),
-            Entry::Opened { .. } | Entry::Told { .. } => {}
+            Entry::Opened { .. } | Entry::Told { .. } | Entry::Finished { .. } => {}
         }
         Ok(Applied::Other)
     }

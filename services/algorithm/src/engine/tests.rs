@@ -94,7 +94,7 @@ fn word(entry: &Entry) -> String {
             SignalState::Refused { reason } => format!("refused: {reason}"),
             other => format!("{other:?}").split(' ').next().unwrap_or_default().to_lowercase(),
         },
-        Entry::Opened { .. } | Entry::Told { .. } => "other".to_owned(),
+        Entry::Opened { .. } | Entry::Told { .. } | Entry::Finished { .. } => "other".to_owned(),
     }
 }
 

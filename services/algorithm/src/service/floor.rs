@@ -13,7 +13,7 @@ use tickwire_protocol::{
     namespace::{Namespaces, Policy},
     time::now_ms,
 };
-use tickwire_trading::{Session, SessionId, directory::Directory};
+use tickwire_trading::{KEPT, Session, SessionId, directory::Directory};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval},
@@ -22,11 +22,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     herald::Standing,
-    ledger::{Ledger, LedgerError},
+    ledger::{self, Ledger, LedgerError},
     mailbox::Mailbox,
     markets::Markets,
     metrics::Metrics,
-    trader::{self, Ended, Heard, Order, Trader},
+    trader::{self, Ended, Heard, Order, Telling, Trader},
 };
 use crate::{bot::Bot, emission::Teller, engine::Engine, entry::Entry};
 
@@ -66,6 +66,8 @@ pub(crate) struct Floor {
     pub(crate) bots: Mutex<BTreeMap<SessionId, Handle>>,
     /// Sessions that need no bot any more, and those to be tried again later.
     pub(crate) resting: Mutex<BTreeMap<SessionId, Instant>>,
+    /// Sessions whose bots finished, and when that was seen.
+    pub(crate) finished: Mutex<BTreeMap<SessionId, Instant>>,
 }
 
 impl Floor {
@@ -101,10 +103,12 @@ impl Floor {
         let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         let all = self.sessions.all();
         resting.retain(|id, _| self.sessions.get(id).is_some());
+        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        // By then the channel of records has forgotten them too.
+        finished.retain(|_, since| now.duration_since(*since) < KEPT * 2);
         for session in all {
             let id = session.session_id.clone();
-            if session.ending.as_ref().is_some_and(|ending| ending.summary.is_some()) && !bots.contains_key(&id) {
-                // Over and summed up: nothing is left to do.
+            if is_summed_up(&session) && finished.contains_key(&id) {
                 self.sessions.forget(&id);
                 continue;
             }
@@ -129,12 +133,12 @@ impl Floor {
             }
             let (orders, received) = mpsc::channel(ORDERS_MAX);
             let give_up = CancellationToken::new();
-            let (outbox, told, standings) = trader::tell(&self.emitter, &self.metrics, &give_up);
+            let telling = trader::tell(&self.emitter, &self.metrics, &give_up);
             let (sender, record) = watch::channel((*session).clone());
-            let handle = Handle { session: sender, orders, standing: standings.subscribe() };
+            let handle = Handle { session: sender, orders, standing: telling.standings.subscribe() };
             bots.insert(id, handle);
             let floor = Arc::clone(self);
-            let ways = Ways { outbox, told, standings, received, record, give_up, shutdown: shutdown.clone() };
+            let ways = Ways { telling, received, record, give_up, shutdown: shutdown.clone() };
             tasks.spawn(async move { floor.bot(session, ways).await });
         }
         self.metrics.bots.set(i64::try_from(bots.len()).unwrap_or(i64::MAX));
@@ -148,7 +152,10 @@ impl Floor {
         let pause = match self.run_bot(&session, ways).await {
             Ok(Ended::Shutdown) => return last_words(give_up),
             // Its record stays known until it is summed up; that takes no more bot.
-            Ok(Ended::Done) => DONE_PAUSE,
+            Ok(Ended::Done) => {
+                self.finished.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Instant::now());
+                DONE_PAUSE
+            }
             Err(LedgerError::Elsewhere) => PAUSE,
             Err(LedgerError::Lost) => {
                 self.metrics.leases_lost.inc();
@@ -172,7 +179,12 @@ impl Floor {
     }
 
     async fn run_bot(&self, session: &Session, ways: Ways) -> Result<Ended, LedgerError> {
-        let Ways { outbox, told, standings, received, record, give_up: _, shutdown } = ways;
+        let Ways { telling, received, record, give_up: _, shutdown } = ways;
+        // One that was summed up may still owe its user what it did: whoever ran it died before that was told.
+        if is_summed_up(session) && ledger::is_finished(&*self.backplane, &session.session_id).await? {
+            return Ok(Ended::Done);
+        }
+        let Telling { outbox, told, standings, heralded } = telling;
         let bot = match Bot::of(session) {
             Ok(bot) => bot,
             Err(error) => {
@@ -202,7 +214,9 @@ impl Floor {
             mailbox: Arc::clone(&mailbox),
             outbox,
             told,
+            heralded,
             told_in_journal: 1,
+            finished: false,
             queued: 1,
             standings,
             shown: 0,
@@ -240,6 +254,10 @@ impl Floor {
     }
 }
 
+fn is_summed_up(session: &Session) -> bool {
+    session.ending.as_ref().is_some_and(|ending| ending.summary.is_some())
+}
+
 /// Figures that were shown last are told, if the emitter takes them soon.
 fn last_words(give_up: CancellationToken) {
     tokio::spawn(async move {
@@ -262,9 +280,7 @@ impl Drop for Seat<'_> {
 
 /// The ways in and out of a bot.
 struct Ways {
-    outbox: mpsc::Sender<super::outbox::Told>,
-    told: watch::Receiver<u64>,
-    standings: watch::Sender<Option<Standing>>,
+    telling: Telling,
     received: mpsc::Receiver<Order>,
     record: watch::Receiver<Session>,
     give_up: CancellationToken,

@@ -48,10 +48,12 @@ struct Herald {
     strategy: Option<(&'static str, Decimal, Instant)>,
 }
 
-/// Until `standings` is closed; what it held last is told before, unless `give_up` comes first.
+/// Until `standings` is closed; what it held last is told before, unless `give_up` comes first. `heralded` is the version of the
+/// figures that were told last with all that belongs to them.
 pub(crate) async fn herald(
     emitter: Emitter,
     mut standings: watch::Receiver<Option<Standing>>,
+    heralded: watch::Sender<u64>,
     metrics: Arc<Metrics>,
     give_up: CancellationToken,
 ) {
@@ -81,7 +83,18 @@ pub(crate) async fn herald(
         };
         match give_up.run_until_cancelled(herald.tell(&standing, !is_open)).await {
             None => return,
-            Some(Ok(is_whole)) => told = Some((standing.clone(), is_whole)),
+            Some(Ok(is_whole)) => {
+                if is_whole {
+                    heralded.send_replace(standing.figures.version);
+                }
+                told = Some((standing.clone(), is_whole));
+            }
+            Some(Err(error)) if !error.is_retryable() => {
+                herald.metrics.emit_refused.inc();
+                tracing::error!(%error, "the emitter refuses how a bot stands; it is passed over");
+                heralded.send_replace(standing.figures.version);
+                told = Some((standing.clone(), true));
+            }
             Some(Err(error)) => {
                 herald.metrics.emit_failures.inc();
                 tracing::debug!(%error, "an account's figures are told again later");

@@ -99,6 +99,16 @@ pub(crate) async fn first(backplane: &dyn Backplane, journal: &JournalName) -> R
     records.first().map(|record| entry(1, record)).transpose()
 }
 
+/// Whether there is nothing left to do for a session that is over: its bot finished, or it never had one.
+pub(crate) async fn is_finished(backplane: &dyn Backplane, session: &SessionId) -> Result<bool, LedgerError> {
+    let journal = journal_of(session)?;
+    let length = backplane.read_journal(&journal, 0, 1).await?.length;
+    let Some(before) = length.checked_sub(1) else { return Ok(true) };
+    let records = backplane.read_journal(&journal, before, 1).await?.records;
+    let last = records.first().map(|record| entry(length, record)).transpose()?;
+    Ok(matches!(last, Some(Entry::Finished { .. })))
+}
+
 fn entry(number: u64, record: &[u8]) -> Result<Entry, LedgerError> {
     serde_json::from_slice(record).map_err(|source| LedgerError::Unreadable { number, source })
 }

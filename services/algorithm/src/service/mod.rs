@@ -126,6 +126,7 @@ fn parts(
         bots_max: config.algorithm.bots_max,
         bots: Mutex::default(),
         resting: Mutex::default(),
+        finished: Mutex::default(),
     });
     let app = api::App {
         floor: Arc::clone(&floor),

@@ -86,8 +86,12 @@ pub(crate) struct Trader {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) outbox: mpsc::Sender<Told>,
     pub(crate) told: watch::Receiver<u64>,
+    /// The version of the figures that the herald told last.
+    pub(crate) heralded: watch::Receiver<u64>,
     /// As the journal has it.
     pub(crate) told_in_journal: u64,
+    /// The journal's last entry says that there is nothing left to do.
+    pub(crate) finished: bool,
     /// The entry after the newest in the outbox.
     pub(crate) queued: u64,
     pub(crate) standings: watch::Sender<Option<Standing>>,
@@ -132,6 +136,7 @@ impl Trader {
                         untold.pop_front();
                     }
                 }
+                self.finished = matches!(entry, Entry::Finished { .. });
                 untold.extend(self.happened(number, entry)?);
             }
         }
@@ -178,7 +183,10 @@ impl Trader {
                     if is_over && self.is_done() {
                         // The last figures say that it knows.
                         self.show();
-                        return Ok(Ended::Done);
+                        if self.is_heralded() {
+                            self.finish().await?;
+                            return Ok(Ended::Done);
+                        }
                     }
                 }
                 _ = ticks.tick() => {
@@ -212,6 +220,19 @@ impl Trader {
     fn is_done(&self) -> bool {
         let told = *self.told.borrow();
         self.engine.account().is_flat() && told >= self.queued && self.told_in_journal >= told
+    }
+
+    fn is_heralded(&self) -> bool {
+        let shown = self.standings.borrow().as_ref().map_or(0, |standing| standing.figures.version);
+        *self.heralded.borrow() == shown
+    }
+
+    async fn finish(&mut self) -> Result<(), LedgerError> {
+        if !self.finished {
+            self.ledger.append(&[Entry::Finished { at: now_ms() }]).await?;
+            self.finished = true;
+        }
+        Ok(())
     }
 
     fn follow(&mut self, session: &Session) {
@@ -412,18 +433,26 @@ impl Trader {
     }
 }
 
+/// A bot's ways to be told of.
+pub(crate) struct Telling {
+    pub(crate) outbox: mpsc::Sender<Told>,
+    /// How far the outbox is.
+    pub(crate) told: watch::Receiver<u64>,
+    pub(crate) standings: watch::Sender<Option<Standing>>,
+    /// The version of the figures that were told last.
+    pub(crate) heralded: watch::Receiver<u64>,
+}
+
 /// Starts what tells of a bot; both end when their senders are gone.
-pub(crate) fn tell(
-    emitter: &Emitter,
-    metrics: &Arc<Metrics>,
-    give_up: &CancellationToken,
-) -> (mpsc::Sender<Told>, watch::Receiver<u64>, watch::Sender<Option<Standing>>) {
+pub(crate) fn tell(emitter: &Emitter, metrics: &Arc<Metrics>, give_up: &CancellationToken) -> Telling {
     let (outbox, queue) = mpsc::channel(super::outbox::WAITING_MAX);
     let (telling, told) = watch::channel(1);
     let (standings, shown) = watch::channel(None);
+    let (heralding, heralded) = watch::channel(0);
     let (ours, events) = (emitter.clone(), Arc::clone(metrics));
     let stop = give_up.clone();
     tokio::spawn(async move { stop.run_until_cancelled(super::outbox::tell(ours, queue, telling, events)).await });
-    tokio::spawn(super::herald::herald(emitter.clone(), shown, Arc::clone(metrics), give_up.clone()));
-    (outbox, told, standings)
+    let metrics = Arc::clone(metrics);
+    tokio::spawn(super::herald::herald(emitter.clone(), shown, heralding, metrics, give_up.clone()));
+    Telling { outbox, told, standings, heralded }
 }

@@ -182,7 +182,8 @@ async fn market(backplane: Arc<dyn Backplane>) {
     }
 }
 
-/// Kills one service after the other, each once a round, until `end`; answers how often each.
+/// Kills one service after the other, each once a round, until `end`; answers how often each. Half of them die with something left to
+/// tell: the emitter went before them.
 async fn storm(fleet: &mut Fleet, seed: u64, end: Instant) -> BTreeMap<&'static str, u32> {
     let mut random = StdRng::seed_from_u64(seed);
     let (mut kills, mut round) = (BTreeMap::new(), Vec::new());
@@ -194,6 +195,11 @@ async fn storm(fleet: &mut Fleet, seed: u64, end: Instant) -> BTreeMap<&'static 
         }
         let Some(service) = round.pop() else { break };
         fleet.all_run();
+        if service != "emitter" && random.random() {
+            fleet.kill("emitter");
+            *kills.entry("emitter").or_default() += 1;
+            tokio::time::sleep(Duration::from_millis(random.random_range(200..1_000))).await;
+        }
         fleet.kill(service);
         *kills.entry(service).or_default() += 1;
         tokio::time::sleep(Duration::from_millis(random.random_range(0..500))).await;
