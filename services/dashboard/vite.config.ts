@@ -49,7 +49,6 @@ export default defineConfig({
       "/ws": { target: "http://127.0.0.1:8000", ws: true },
       "/dashboard.json": "http://127.0.0.1:8000",
       "/development.json": "http://127.0.0.1:8000",
-      "/metrics": "http://127.0.0.1:8000",
     },
   },
   test: { include: ["test/**/*.test.ts"] },

@@ -123,6 +123,32 @@ test("the policy lets nothing run that the server did not name", async () => {
   await context.close();
 });
 
+test("operators see how long each stage takes, of the cluster and of each edge, without an edge's own metrics", async () => {
+  const context = await browser.newContext();
+  // As a balancer does it.
+  await context.route("**/metrics", (route) => route.fulfill({ status: 404 }));
+  const page = await context.newPage();
+  await page.goto(`${cluster.url}/operations#token=${token("dev", ["operator"])}`);
+  const stages = page.getByRole("region", { name: "Latency by stage and edge" });
+  const row = async (name: RegExp) => stages.getByRole("row", { name }).first().locator("td").allInnerTexts();
+  const publishing = setInterval(() => void cluster.publish("room:lobby", { n: 1 }).catch(() => {}), 50);
+  try {
+    await page.goto(`${cluster.url}/tap?channel=room%3Alobby`);
+    await page.getByRole("link", { name: "Operations" }).click();
+    for (const edge of [/^Cluster/, /^edge|^standalone|-[0-9a-f]{8}/]) {
+      const cells = () => row(edge);
+      await expect.poll(async () => (await cells()).at(-1), { timeout: PATIENCE_MS }).toMatch(/^[\d.,]+\/s$/);
+      expect((await cells()).slice(0, -1)).toHaveLength(12);
+    }
+    await page.getByText(/^over the last/).waitFor();
+    const total = async () => (await row(/^Cluster/)).slice(9, 12).join();
+    await expect.poll(total, { timeout: PATIENCE_MS }).toMatch(/^((< 1|[\d.]+) m?s,?){3}$/);
+  } finally {
+    clearInterval(publishing);
+    await context.close();
+  }
+});
+
 test("every screen is reached and left by keyboard", async () => {
   const watched = await open(browser, `${cluster.url}/#token=${token("dev", ["operator"])}`);
   const { page, context, faults } = watched;

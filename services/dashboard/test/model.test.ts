@@ -3,7 +3,6 @@ import { describe, expect, test } from "vitest";
 import { claimsOf, isGranted } from "../src/lib/jwt";
 import { channelOf, parts, quoteOf } from "../src/markets/quotes";
 import { quantile, stagesOf } from "../src/operations/latency";
-import { Metrics } from "../src/operations/metrics";
 import { sort } from "../src/parts/table";
 import { allowed } from "../src/session/commands";
 import {
@@ -162,20 +161,6 @@ describe("a quote", () => {
   test("of anything is no crash", () => {
     for (const data of [null, 1, "x", [], {}]) expect(quoteOf("a", { data, time: 1 }, undefined).last).toBeUndefined();
   });
-});
-
-test("metrics add up over labels and know a restart", () => {
-  const text = (out: number) =>
-    `# HELP x\ntickwire_edge_messages_out_total ${out}\ntickwire_edge_closes_total{code="4430"} 2\ntickwire_edge_closes_total{code="1000"} 3\n`;
-  const [before, now] = [new Metrics(text(10), 1_000), new Metrics(text(30), 3_000)];
-  expect(now.sum("tickwire_edge_closes")).toBe(5);
-  expect(now.by("tickwire_edge_closes", "code")).toEqual([
-    ["4430", 2],
-    ["1000", 3],
-  ]);
-  expect(now.rate("tickwire_edge_messages_out", before)).toBe(10);
-  expect(before.rate("tickwire_edge_messages_out", now)).toBeUndefined();
-  expect(now.sum("nothing")).toBeUndefined();
 });
 
 test("stages of a message are told where their stamps are", () => {

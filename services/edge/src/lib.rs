@@ -16,6 +16,7 @@ mod connection;
 mod controls;
 mod counted;
 mod fallback;
+mod figures;
 pub mod framing;
 mod hub;
 pub mod limits;

@@ -125,6 +125,18 @@ pub struct Metrics {
     pub loop_pause_us_max: Gauge,
 }
 
+/// Why upgrades and requests are refused: the labels of [`Metrics::refusals`].
+pub const REFUSALS: [&str; 8] = [
+    "banned",
+    "bans_full",
+    "connections_per_ip",
+    "connections_per_node",
+    "connections_per_user",
+    "draining",
+    "offenders_full",
+    "origin",
+];
+
 /// Labels of a connection count.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TransportLabels {

@@ -273,7 +273,8 @@ impl Node {
         let mut subscriptions: Vec<_> = by_channel.into_iter().collect();
         subscriptions.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         subscriptions.truncate(REPORT_CHANNELS_MAX);
-        NodeReport { node: self.lease(), connections, subscriptions, time_ms: now_ms() }
+        let figures = Some(self.metrics.figures());
+        NodeReport { node: self.lease(), connections, subscriptions, time_ms: now_ms(), figures }
     }
 }
 

@@ -20,6 +20,7 @@ mod alerts;
 pub mod conformance;
 mod demand;
 pub mod fan_in;
+mod figures;
 pub mod journal;
 mod lease;
 pub mod memory;
@@ -32,6 +33,7 @@ pub mod testing;
 pub use alerts::{Alert, AlertId, AlertSpec, AlertStatus, DueAlert, DueAlerts, Escalation};
 pub use demand::{DEMAND_MAX, Demand};
 pub use fan_in::FanIn;
+pub use figures::{DeliveryFigures, NodeFigures};
 pub use journal::{Append, JournalEntry, JournalName, JournalPage};
 pub use lease::{Fence, Taken};
 pub use tail::{Tail, TailAction};
@@ -257,6 +259,9 @@ pub struct NodeReport {
     pub subscriptions: Vec<(ChannelName, u64)>,
     /// When it was made.
     pub time_ms: u64,
+    /// What it counted; none of a node whose version does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub figures: Option<NodeFigures>,
 }
 
 /// How long a node counts as alive after its last report.

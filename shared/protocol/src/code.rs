@@ -132,6 +132,23 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    /// Every code.
+    pub const ALL: [Self; 13] = [
+        Self::Normal,
+        Self::GoingAway,
+        Self::ProtocolError,
+        Self::InvalidPayload,
+        Self::TooBig,
+        Self::BadCommand,
+        Self::Unauthenticated,
+        Self::Blocked,
+        Self::Timeout,
+        Self::Replaced,
+        Self::RateLimited,
+        Self::TooSlow,
+        Self::Internal,
+    ];
+
     /// The number on the wire.
     pub const fn as_u16(self) -> u16 {
         self as u16

@@ -4,7 +4,7 @@ mod latency;
 
 use prometheus_client::{encoding::text::encode, metrics::info::Info};
 
-pub use latency::Latency;
+pub use latency::{BOUNDS_US, Latency};
 pub use prometheus_client::registry::Registry;
 
 /// `Content-Type` of what [`render`] gives.

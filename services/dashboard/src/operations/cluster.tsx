@@ -1,17 +1,10 @@
-import { useEffect, useRef, useState } from "react";
-import { bytes, compact, count, span, words } from "../lib/format";
-import { call, type Polled, ServiceError, usePolled } from "../lib/services";
-import { Age, Badge, Empty, MetricDisplay, Panel, RealTimeMetrics, StatusDot } from "../parts/parts";
+import { useMemo, useState } from "react";
+import { compact, count, NOTHING, span } from "../lib/format";
+import { call, type Polled, usePolled } from "../lib/services";
+import { Age, Badge, Empty, Panel, StatusDot } from "../parts/parts";
 import { DataTable } from "../parts/table";
-import { Metrics } from "./metrics";
-
-interface NodeEntry {
-  node: string;
-  connections: number;
-  subscriptions: number;
-  channels: number;
-  ageMs: number;
-}
+import type { NodeEntry } from "./fleet";
+import type { useFleet } from "./use-fleet";
 
 /** What a poll found wrong, where there is nothing to show. */
 export function Fault({ of }: { of: Polled<unknown> }) {
@@ -20,9 +13,10 @@ export function Fault({ of }: { of: Polled<unknown> }) {
 }
 
 /** The edges there are. */
-export function Nodes() {
-  const polled = usePolled(() => call<{ nodes: NodeEntry[]; healthy: boolean }>("emitter", "/v1/nodes"), 2_000);
+export function Nodes({ of: { polled, nodes } }: { of: ReturnType<typeof useFleet> }) {
   const { value, error, at } = polled;
+  const activity = useMemo(() => new Map(nodes), [nodes]);
+  const out = ({ node }: NodeEntry) => activity.get(node)?.rates.messagesOut;
   return (
     <Panel
       title="Nodes"
@@ -62,6 +56,13 @@ export function Nodes() {
               cell: (it) => count(it.subscriptions),
             },
             {
+              id: "out",
+              title: "Out",
+              numeric: true,
+              sortBy: out,
+              cell: (it) => (out(it) === undefined ? NOTHING : `${compact(out(it))}/s`),
+            },
+            {
               id: "channels",
               title: "Channels",
               numeric: true,
@@ -76,80 +77,6 @@ export function Nodes() {
         <Fault of={polled} />
       )}
     </Panel>
-  );
-}
-
-async function scrape(): Promise<Metrics> {
-  const answer = await fetch("/metrics", { cache: "no-store", signal: AbortSignal.timeout(8_000) });
-  if (!answer.ok) throw new ServiceError("unreachable", `The edge answered ${answer.status}.`);
-  return new Metrics(await answer.text(), Date.now());
-}
-
-/** What the edge that serves this page counts. */
-export function Traffic() {
-  const polled = usePolled(scrape, 2_000);
-  const { value: now, at } = polled;
-  const last = useRef<Metrics>(undefined);
-  const [before, setBefore] = useState<Metrics>();
-  useEffect(() => {
-    setBefore(last.current);
-    last.current = now;
-  }, [now]);
-  if (!now) {
-    return (
-      <Panel title="Traffic of this edge">
-        <Fault of={polled} />
-      </Panel>
-    );
-  }
-  const rate = (name: string) => now.rate(`tickwire_edge_${name}`, before);
-  const total = (name: string) => now.sum(`tickwire_edge_${name}`);
-  const perSecond = (value: number | undefined) => (value === undefined ? "–" : `${compact(value)}/s`);
-  return (
-    <Panel title="Traffic of this edge" aside={<Age at={at} limit={8_000} />}>
-      <RealTimeMetrics label="Traffic">
-        <MetricDisplay label="Connections" value={count(total("connections"))} />
-        <MetricDisplay label="Channels held" value={count(total("channels"))} />
-        <MetricDisplay label="In" value={perSecond(rate("publications_in"))} note="messages from the store" />
-        <MetricDisplay label="Out" value={perSecond(rate("messages_out"))} note={`${bytes(rate("out_bytes"))}/s`} />
-        <MetricDisplay label="Commands" value={perSecond(rate("commands"))} />
-        <MetricDisplay label="Waiting" value={bytes(total("outbox_bytes"))} note="for slow readers" />
-      </RealTimeMetrics>
-      <h3>Slow clients and losses</h3>
-      <RealTimeMetrics label="Slow clients">
-        <MetricDisplay
-          label="Closed as too slow"
-          value={count(total("slow_closes"))}
-          tone={total("slow_closes") ? "down" : "flat"}
-        />
-        <MetricDisplay label="Dropped (volatile)" value={count(total("dropped") ?? 0)} />
-        <MetricDisplay label="Conflated (latest)" value={count(total("conflated"))} />
-        <MetricDisplay label="Holes repaired" value={count(total("gaps"))} />
-        <MetricDisplay label="Resets" value={count(total("resets"))} />
-        <MetricDisplay label="Rate limited" value={count(total("rate_limited") ?? 0)} />
-      </RealTimeMetrics>
-      <Closes of={now} />
-    </Panel>
-  );
-}
-
-function Closes({ of }: { of: Metrics }) {
-  const closes = of.by("tickwire_edge_closes", "code").filter(([, value]) => value > 0);
-  const refusals = of.by("tickwire_edge_refusals", "reason").filter(([, value]) => value > 0);
-  if (closes.length + refusals.length === 0) return null;
-  return (
-    <p className="muted small chips">
-      {closes.map(([code, value]) => (
-        <Badge key={code}>
-          closed {code}: {count(value)}
-        </Badge>
-      ))}
-      {refusals.map(([reason, value]) => (
-        <Badge key={reason} tone="warn">
-          refused, {words(reason)}: {count(value)}
-        </Badge>
-      ))}
-    </p>
   );
 }
 

@@ -5,14 +5,16 @@ import { Empty, Panel } from "../parts/parts";
 import { Access } from "./access";
 import { Alerts } from "./alerts";
 import { Audit } from "./audit";
-import { Channels, Nodes, Traffic } from "./cluster";
+import { Channels, Nodes } from "./cluster";
 import { DeadLetters } from "./dead-letters";
 import { Feeds } from "./feeds";
+import { Stages } from "./stages";
+import { Traffic } from "./traffic";
+import { useFleet } from "./use-fleet";
 
 /** The cluster's machinery, for the role `operator`. */
 export default function Operations() {
   const who = useSignal(account);
-  const navigate = useNavigate();
   if (!isSignedIn(who) || !who.roles.includes("operator")) {
     return (
       <>
@@ -23,12 +25,19 @@ export default function Operations() {
       </>
     );
   }
+  return <Machinery />;
+}
+
+function Machinery() {
+  const navigate = useNavigate();
+  const fleet = useFleet();
   return (
     <div className="operations">
       <h1 className="sr-only">Operations</h1>
-      <Traffic />
+      <Traffic of={fleet} />
+      <Stages of={fleet} />
       <div className="columns columns-wide">
-        <Nodes />
+        <Nodes of={fleet} />
         <Channels onTap={(channel) => navigate(`/tap?channel=${encodeURIComponent(channel)}`)} />
         <Feeds />
         <Alerts />

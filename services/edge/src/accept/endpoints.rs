@@ -108,6 +108,7 @@ mod tests {
             connections,
             subscriptions: channels.iter().map(|&(name, n)| (ChannelName::new(name).unwrap(), n)).collect(),
             time_ms: 0,
+            figures: None,
         }
     }
 

@@ -8,7 +8,7 @@ use tickwire_auth::{
     Secret,
     issue::{Signer, TokenClaims},
 };
-use tickwire_backplane::{Backplane, Publish, Published, memory::MemoryBackplane};
+use tickwire_backplane::{Backplane, NodeFigures, Publish, Published, memory::MemoryBackplane};
 use tickwire_edge::{Config, EdgeError};
 use tickwire_protocol::{ChannelName, RawJson, UserId, namespace::Namespaces};
 use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
@@ -92,6 +92,20 @@ impl Node {
         let connected = client.next().await;
         assert_eq!(connected["type"], "connected", "{connected}");
         client
+    }
+
+    /// Waits for a report of this node whose figures are as wanted.
+    pub(crate) async fn until_reported(&self, wanted: impl Fn(&NodeFigures) -> bool) -> NodeFigures {
+        let reported = async {
+            loop {
+                let nodes = self.backplane.nodes().await.unwrap();
+                if let Some(figures) = nodes.into_iter().filter_map(|node| node.figures).find(&wanted) {
+                    return figures;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, reported).await.expect("no report was as wanted")
     }
 
     /// Waits until `count` subscriptions of a channel are reported.

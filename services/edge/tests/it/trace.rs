@@ -40,6 +40,28 @@ async fn every_message_of_a_traced_subscription_carries_its_times_and_no_other_d
     } {}
 }
 
+/// Operators see it on every node, through a balancer that shows nobody a node's metrics.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_reports_what_it_counted_and_how_long_each_stage_took() {
+    let node = Node::start();
+    let mut client = node.client("7").await;
+    client.subscribe(json!("system")).await;
+    for n in 0..20 {
+        node.publish("system", json!({ "n": n })).await;
+        client.next_of("message").await;
+    }
+    let figures = node
+        .until_reported(|figures| figures.publications_in >= 20 && figures.delivery.socket.iter().sum::<u64>() >= 1)
+        .await;
+    assert!(figures.messages_out >= 20 && figures.bytes_out > 0 && figures.commands >= 1, "{figures:?}");
+    let delivery = figures.delivery;
+    assert!(delivery.bounds_us.is_sorted());
+    for (stage, counts) in [("store", &delivery.backplane), ("edge", &delivery.edge), ("total", &delivery.total)] {
+        assert_eq!(counts.len(), delivery.bounds_us.len() + 1);
+        assert!(counts.iter().sum::<u64>() >= 20, "{stage}: {counts:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trace_is_refused_where_it_cannot_be_shown() {
     let node = Node::start();

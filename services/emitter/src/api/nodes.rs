@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use serde::Serialize;
+use tickwire_backplane::NodeFigures;
 use tickwire_protocol::time::now_ms;
 use utoipa::ToSchema;
 
@@ -29,6 +30,14 @@ struct NodeEntry {
     channels: usize,
     /// Milliseconds since it reported.
     age_ms: u64,
+    /// When it reported, by its own clock: what two answers differ by happened between their times.
+    time: u64,
+    /// What it counted since it began: `publicationsIn`, `messagesOut`, `bytesOut`, `commands`, `outboxBytes`, `dropped`,
+    /// `conflated`, `gaps`, `resets`, `rateLimited`, `closes` by code, `refusals` by reason, and `delivery`: publications by how
+    /// long the stages `backplane`, `edge`, `socket` and `total` took, in buckets up to `boundsUs` and one above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    figures: Option<NodeFigures>,
 }
 
 pub(crate) async fn list(State(app): State<Arc<App>>, _: Operator) -> Result<Json<NodesBody>, Refusal> {
@@ -43,6 +52,8 @@ pub(crate) async fn list(State(app): State<Arc<App>>, _: Operator) -> Result<Jso
             subscriptions: report.subscriptions.iter().map(|(_, count)| count).sum(),
             channels: report.subscriptions.len(),
             age_ms: now.saturating_sub(report.time_ms),
+            time: report.time_ms,
+            figures: report.figures,
             node: report.node,
         })
         .collect();

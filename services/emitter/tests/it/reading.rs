@@ -1,7 +1,7 @@
 //! History, presence, the listing.
 
 use serde_json::json;
-use tickwire_backplane::{Backplane, NodeReport, PresenceChange};
+use tickwire_backplane::{Backplane, NodeFigures, NodeReport, PresenceChange};
 use tickwire_protocol::{UserId, time::now_ms};
 
 use crate::rig::{Rig, answer, channel, token};
@@ -63,7 +63,7 @@ async fn the_listing_adds_up_what_nodes_report() {
     let rig = Rig::start().await;
     for (node, rooms) in [("a", 2), ("b", 3)] {
         let subscriptions = vec![(channel("room:1"), rooms), (channel("room:2"), 1), (channel("system"), 9)];
-        let report = NodeReport { node: node.into(), connections: 9, subscriptions, time_ms: now_ms() };
+        let report = NodeReport { node: node.into(), connections: 9, subscriptions, time_ms: now_ms(), figures: None };
         rig.backplane.report(report).await.unwrap();
     }
     let rooms = rig.ask("/v1/channels?prefix=room:").await;
@@ -81,7 +81,8 @@ async fn operators_see_the_nodes_and_what_they_hold() {
     let rig = Rig::start().await;
     for (node, rooms) in [("b", 3), ("a", 2)] {
         let subscriptions = vec![(channel("room:1"), rooms), (channel("system"), 9)];
-        let report = NodeReport { node: node.into(), connections: 9, subscriptions, time_ms: now_ms() };
+        let figures = (node == "a").then(|| NodeFigures { messages_out: 7, ..NodeFigures::default() });
+        let report = NodeReport { node: node.into(), connections: 9, subscriptions, time_ms: now_ms(), figures };
         rig.backplane.report(report).await.unwrap();
     }
     let ask = async |roles: &[&str]| {
@@ -94,5 +95,8 @@ async fn operators_see_the_nodes_and_what_they_hold() {
         let entry = &seen["nodes"][index];
         assert_eq!((&entry["node"], &entry["subscriptions"]), (&json!(node), &json!(subscriptions)), "{seen}");
         assert_eq!((&entry["connections"], &entry["channels"]), (&json!(9), &json!(2)), "{seen}");
+        assert!(entry["time"].as_u64().is_some_and(|time| time <= now_ms()), "{seen}");
     }
+    assert_eq!(seen["nodes"][0]["figures"]["messagesOut"], 7);
+    assert_eq!(seen["nodes"][1].get("figures"), None, "nothing is made up for a node that does not say");
 }

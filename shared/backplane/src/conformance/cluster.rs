@@ -6,8 +6,8 @@ use tickwire_protocol::{ChannelName, UserId, namespace::Policy, time::now_ms};
 
 use super::{Nodes, channel, eventually, json, next, reliable, unique, user};
 use crate::{
-    BackplaneError, Control, ControlsMark, NodeReport, PREFERENCES_BYTES_MAX, PRESENCE_EVENTS_MAX, PRESENCE_USERS_MAX,
-    Presence, PresenceChange, Signal, Subscriber,
+    BackplaneError, Control, ControlsMark, DeliveryFigures, NodeFigures, NodeReport, PREFERENCES_BYTES_MAX,
+    PRESENCE_EVENTS_MAX, PRESENCE_USERS_MAX, Presence, PresenceChange, Signal, Subscriber,
 };
 
 /// Every subscriber of every node, subscribed to anything or not.
@@ -70,6 +70,12 @@ fn report(node: &str, connections: u64) -> NodeReport {
         connections,
         subscriptions: vec![(ChannelName::new("room:1").expect("a channel's name"), connections)],
         time_ms: now_ms(),
+        figures: Some(NodeFigures {
+            messages_out: connections * 10,
+            closes: [(4430, 1)].into(),
+            delivery: DeliveryFigures { bounds_us: vec![250], total: vec![7, connections], ..Default::default() },
+            ..Default::default()
+        }),
     }
 }
 

@@ -14,8 +14,9 @@ use prometheus_client::{
     metrics::{MetricType, TypedMetric},
 };
 
-/// Upper ends of the buckets, microseconds: 0.25 ms to 8 s in steps of two, the service levels among them.
-const BOUNDS_US: [u64; 18] = [
+/// Upper ends of the buckets, microseconds: 0.25 ms to 8 s in steps of two, the service levels among them. The last one takes
+/// whatever is longer.
+pub const BOUNDS_US: [u64; 18] = [
     250,
     500,
     1_000,
@@ -55,6 +56,11 @@ impl Latency {
         self.0.sum_us.fetch_add(us, Ordering::Relaxed);
     }
 
+    /// How many fell into each bucket of [`BOUNDS_US`].
+    pub fn counts(&self) -> [u64; BOUNDS_US.len()] {
+        self.0.buckets.each_ref().map(|bucket| bucket.load(Ordering::Relaxed))
+    }
+
     /// Counts one of whole milliseconds, such as between two clocks; a clock that is behind counts as none.
     pub fn observe_between_ms(&self, from_ms: u64, to_ms: u64) {
         self.observe(Duration::from_millis(to_ms.saturating_sub(from_ms)));
@@ -69,7 +75,7 @@ impl EncodeMetric for Latency {
     #[allow(clippy::cast_precision_loss, reason = "a metric's text has 15 digits")]
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         let ends = BOUNDS_US.map(|us| if us == u64::MAX { f64::INFINITY } else { us as f64 / 1e6 });
-        let counts = self.0.buckets.each_ref().map(|bucket| bucket.load(Ordering::Relaxed));
+        let counts = self.counts();
         let buckets: Vec<(f64, u64)> = ends.into_iter().zip(counts).collect();
         let sum = self.0.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
         encoder.encode_histogram::<NoLabelSet>(sum, counts.iter().sum(), &buckets, None)
@@ -93,6 +99,7 @@ mod tests {
         latency.observe(Duration::from_micros(251));
         latency.observe(Duration::from_secs(3_600));
         latency.observe_between_ms(1_000, 900);
+        assert_eq!(latency.counts()[..2], [2, 1]);
         let mut registry = Registry::default();
         registry.register_with_unit("x", "Times", Unit::Seconds, latency);
         let text = crate::metrics::render(&registry);

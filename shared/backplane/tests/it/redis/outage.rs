@@ -279,7 +279,7 @@ async fn presence_that_the_store_lost_is_stated_again() {
 
 fn report(node: &str) -> NodeReport {
     let time_ms = tickwire_protocol::time::now_ms();
-    NodeReport { node: node.into(), connections: 1, subscriptions: Vec::new(), time_ms }
+    NodeReport { node: node.into(), connections: 1, subscriptions: Vec::new(), time_ms, figures: None }
 }
 
 /// Reports, as a node does each second, until the user is listed.
