@@ -17,6 +17,7 @@ use tickwire_trading::{Instrument, Session, SessionId, session::Name};
 
 use crate::{
     agent::AgentPolicy,
+    parameter::{Parameter, Type, Unit},
     strategy::{self, InvalidParameters, Strategy},
 };
 
@@ -76,6 +77,40 @@ impl Default for Execution {
 }
 
 impl Execution {
+    /// What people set of it; the rest is for tests and for those who read this file.
+    pub const PARAMETERS: &'static [Parameter] = &[
+        Parameter::new("entryShare", "Entry size", Type::Decimal, Unit::Share)
+            .within("0.1", "0.0001", "1")
+            .help("Part of the capital that one entry costs."),
+        Parameter {
+            is_optional: true,
+            ..Parameter::new("stopLoss", "Stop loss", Type::Decimal, Unit::Share)
+                .within("0.02", "0.0001", "1")
+                .help("Loss of a position at which it is closed; empty: none.")
+        },
+        Parameter {
+            is_optional: true,
+            ..Parameter::new("takeProfit", "Take profit", Type::Decimal, Unit::Share)
+                .within("0.04", "0.0001", "100")
+                .help("Gain of a position at which it is closed; empty: none.")
+        },
+        Parameter::new("slippageMax", "Slippage limit", Type::Decimal, Unit::Share)
+            .within("0.005", "0", "0.5")
+            .help("How much worse than the best price an entry may trade."),
+        Parameter::new("feeRate", "Fee", Type::Decimal, Unit::Share)
+            .within("0.001", "0", "0.1")
+            .help("Part of each trade's value that counts as its fee."),
+        Parameter::new("cooldownMs", "Pause", Type::Integer, Unit::Milliseconds)
+            .within("5000", "0", "86400000")
+            .help("Least time between two orders in an instrument."),
+        Parameter::new("sampleMs", "Sample every", Type::Integer, Unit::Milliseconds)
+            .within("1000", "10", "3600000")
+            .help("Time between two samples of a price."),
+        Parameter::new("allowShort", "May be short", Type::Flag, Unit::None)
+            .within("false", "", "")
+            .help("Whether it may sell what it does not hold."),
+    ];
+
     fn check(&self) -> Result<(), InvalidParameters> {
         let share = |field, value: Decimal, max: Decimal| {
             let is_within = value >= Decimal::ZERO && value <= max && value.scale() <= 8;
@@ -185,6 +220,28 @@ mod tests {
 
     fn of(json: &str) -> Result<Parts, InvalidParameters> {
         parts(&RawJson::parse(json.to_owned()).unwrap())
+    }
+
+    fn execution(name: &str, value: Value) -> Option<Execution> {
+        let given = Value::Object([(name.to_owned(), value)].into_iter().collect());
+        serde_json::from_value::<Execution>(given).ok().filter(|given| given.check().is_ok())
+    }
+
+    #[test]
+    fn what_is_described_of_its_trading_is_what_is_taken() {
+        for Parameter { name, kind, default, min, max, is_optional, .. } in Execution::PARAMETERS {
+            let value = |text: &str| match kind {
+                Type::Decimal => Value::from(text),
+                _ => serde_json::from_str(text).unwrap(),
+            };
+            assert_eq!(execution(name, value(default)), Some(Execution::default()), "{name}");
+            assert_eq!(execution(name, Value::Null).is_some(), *is_optional, "{name}");
+            if *kind != Type::Flag {
+                assert!(execution(name, value(min)).is_some() && execution(name, value(max)).is_some(), "{name}");
+                let beyond = (max.parse::<Decimal>().unwrap() + Decimal::ONE).to_string();
+                assert_eq!(execution(name, value(&beyond)), None, "{name}");
+            }
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod entry;
 pub mod fill;
 pub mod history;
 pub mod market;
+pub mod parameter;
 pub mod recording;
 mod service;
 pub mod strategy;

@@ -23,7 +23,7 @@ use crate::{
     error::RecordError,
     level::Level,
     records,
-    saga::Stop,
+    saga::{Step, Stop},
     thresholds::Thresholds,
     watch::Standing,
 };
@@ -96,6 +96,16 @@ pub(crate) struct StopBody {
     reason: String,
     /// When the limit was reached, milliseconds since the Unix epoch.
     began_at: u64,
+    /// In their order.
+    steps: Vec<StepBody>,
+    is_done: bool,
+}
+
+/// A step of a stop.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StepBody {
+    step: Step,
     is_done: bool,
 }
 
@@ -198,7 +208,8 @@ async fn stopped(State(app): State<App>, caller: Caller, Path(id): Path<String>)
         return Err(none());
     }
     let (reason, is_done) = (stop.reason(), stop.is_done());
-    Ok(Json(StopBody { session_id: id, reason, began_at: stop.breach.at, is_done }))
+    let steps = Step::ALL.map(|step| StepBody { step, is_done: stop.is_over(step) }).into();
+    Ok(Json(StopBody { session_id: id, reason, began_at: stop.breach.at, steps, is_done }))
 }
 
 async fn thresholds(

@@ -55,6 +55,11 @@ pub enum Step {
     Tell,
 }
 
+impl Step {
+    /// Every one, in the order in which they are made while none fails.
+    pub const ALL: [Self; 3] = [Self::StopSession, Self::Flatten, Self::Tell];
+}
+
 /// What an account came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flat {
@@ -115,9 +120,18 @@ impl Stop {
         }
     }
 
+    /// Whether a step is over.
+    pub const fn is_over(&self, step: Step) -> bool {
+        match step {
+            Step::StopSession => self.session_stopped.is_some(),
+            Step::Flatten => self.flattened.is_some(),
+            Step::Tell => self.told,
+        }
+    }
+
     /// Whether nothing is left to do.
     pub const fn is_done(&self) -> bool {
-        self.session_stopped.is_some() && self.flattened.is_some() && self.told
+        self.is_over(Step::StopSession) && self.is_over(Step::Flatten) && self.is_over(Step::Tell)
     }
 
     /// What the user is told: value, limit, and what was done.

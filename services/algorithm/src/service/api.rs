@@ -23,7 +23,7 @@ use utoipa::{
 };
 
 use super::floor::Floor;
-use crate::strategy;
+use crate::{bot::Execution, parameter::Parameter, strategy};
 
 /// Journals that are read from their beginning at once.
 pub(super) const READS_AT_ONCE: usize = 4;
@@ -64,17 +64,25 @@ impl FromRef<App> for Arc<Credentials> {
 struct StrategyBody {
     name: &'static str,
     summary: &'static str,
+    /// What can be set of it in a session's `parameters`.
+    parameters: &'static [Parameter],
 }
 
 /// All of them.
 #[derive(Debug, Serialize, ToSchema)]
 struct StrategiesBody {
     items: Vec<StrategyBody>,
+    /// What can be set of every strategy's trading, in `execution` of a session's `parameters`.
+    execution: &'static [Parameter],
 }
 
 async fn strategies(_caller: Caller) -> Json<StrategiesBody> {
-    let body = |definition: &strategy::Definition| StrategyBody { name: definition.name, summary: definition.summary };
-    Json(StrategiesBody { items: strategy::ALL.iter().map(body).collect() })
+    let body = |&strategy::Definition { name, summary, parameters, .. }: &strategy::Definition| StrategyBody {
+        name,
+        summary,
+        parameters,
+    };
+    Json(StrategiesBody { items: strategy::ALL.iter().map(body).collect(), execution: Execution::PARAMETERS })
 }
 
 /// Every path.

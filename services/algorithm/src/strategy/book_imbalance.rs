@@ -5,7 +5,10 @@ use serde::Deserialize;
 use tickwire_protocol::book::Level;
 
 use super::{Advice, InvalidParameters, Parameters, Stance, Strategy, View, check_number};
-use crate::market::DEPTH;
+use crate::{
+    market::DEPTH,
+    parameter::{Parameter, Type, Unit},
+};
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize)]
@@ -28,6 +31,20 @@ impl Default for BookImbalance {
 impl Parameters for BookImbalance {
     const NAME: &'static str = "book-imbalance";
     const SUMMARY: &'static str = "Follows the side of the book's best `levels` that outweighs the other by the share `entry`, closes below `exit`";
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::new("levels", "Levels", Type::Integer, Unit::Levels)
+            .within("5", "1", "20")
+            .help("How many of the best levels of each side are weighed."),
+        Parameter::new("entry", "Entry", Type::Number, Unit::Share)
+            .within("0.6", "0.01", "1")
+            .help("By how much one side must outweigh the other to be followed."),
+        Parameter {
+            at_most: Some("entry"),
+            ..Parameter::new("exit", "Exit", Type::Number, Unit::Share)
+                .within("0.1", "0", "1")
+                .help("Below which the sides count as even and the position is closed.")
+        },
+    ];
 
     fn check(&self) -> Result<(), InvalidParameters> {
         if !(1..=usize::from(DEPTH)).contains(&self.levels) {

@@ -3,7 +3,10 @@
 use serde::Deserialize;
 
 use super::{Advice, InvalidParameters, Parameters, Stance, Strategy, View, check_number, check_samples};
-use crate::history::{deviation, mean};
+use crate::{
+    history::{deviation, mean},
+    parameter::{Parameter, Type, Unit},
+};
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,6 +29,20 @@ impl Default for MeanReversion {
 impl Parameters for MeanReversion {
     const NAME: &'static str = "mean-reversion";
     const SUMMARY: &'static str = "Buys `entry` standard deviations below the mean of `window` samples, sells above, closes within `exit`";
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::new("window", "Window", Type::Integer, Unit::Samples)
+            .within("30", "5", "1999")
+            .help("How many samples mean and deviation are taken from."),
+        Parameter::new("entry", "Entry", Type::Number, Unit::Deviations)
+            .within("2", "0.1", "10")
+            .help("How far from its mean the price must be to trade against it."),
+        Parameter {
+            at_most: Some("entry"),
+            ..Parameter::new("exit", "Exit", Type::Number, Unit::Deviations)
+                .within("0.5", "0", "10")
+                .help("How near the mean it must be again to close.")
+        },
+    ];
 
     fn check(&self) -> Result<(), InvalidParameters> {
         check_samples("window", self.window, 5)?;

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::market::Quote;
+use crate::{market::Quote, parameter::Parameter};
 
 /// Samples that a strategy may look at.
 pub const SAMPLES_MAX: usize = 2_000;
@@ -93,6 +93,8 @@ pub struct Definition {
     pub name: &'static str,
     /// For people.
     pub summary: &'static str,
+    /// What can be set of it.
+    pub parameters: &'static [Parameter],
     make: fn(Map<String, Value>) -> Made,
 }
 
@@ -100,6 +102,8 @@ pub struct Definition {
 trait Parameters: Strategy + DeserializeOwned + Sized + 'static {
     const NAME: &'static str;
     const SUMMARY: &'static str;
+    /// Every field of its own, with the bounds that `check` holds it to.
+    const PARAMETERS: &'static [Parameter];
 
     fn check(&self) -> Result<(), InvalidParameters>;
 
@@ -119,6 +123,7 @@ macro_rules! strategies {
         pub const ALL: &[Definition] = &[$(Definition {
             name: <$module::$parameters as Parameters>::NAME,
             summary: <$module::$parameters as Parameters>::SUMMARY,
+            parameters: <$module::$parameters as Parameters>::PARAMETERS,
             make: <$module::$parameters as Parameters>::make,
         }),*];
     };
@@ -189,6 +194,52 @@ mod tests {
             ("momentum", serde_json::json!({"colour": "green"})),
         ] {
             assert!(make(name, parameters(&bad)).is_err(), "{name} {bad}");
+        }
+    }
+
+    /// A description with the wrong name, default or bound would let a form send what is refused, or keep it from what is not.
+    #[test]
+    fn described_parameters_are_those_that_are_taken() {
+        use crate::parameter::Type;
+        let number = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
+        let beyond = |text: &str, by: f64| -> Value {
+            let value = text.parse::<f64>().unwrap();
+            (value + by * value.abs().max(1.0)).into()
+        };
+        for definition in ALL {
+            let name = definition.name;
+            let all = |value: fn(&Parameter) -> &'static str| -> Map<String, Value> {
+                definition.parameters.iter().map(|it| (it.name.to_owned(), number(value(it)))).collect()
+            };
+            let defaults = make(name, all(|it| it.default)).unwrap();
+            assert_eq!(format!("{defaults:?}"), format!("{:?}", make(name, Map::new()).unwrap()));
+            for bounds in [all(|it| it.min), all(|it| it.max)] {
+                make(name, bounds.clone()).unwrap_or_else(|error| panic!("{name} {bounds:?}: {error}"));
+            }
+            for parameter in definition.parameters {
+                let mut refused = vec![beyond(parameter.max, 0.01), beyond(parameter.min, -0.01)];
+                if parameter.kind == Type::Integer {
+                    refused = vec![(number(parameter.max).as_u64().unwrap() + 1).into()];
+                    refused.extend(number(parameter.min).as_u64().unwrap().checked_sub(1).map(Value::from));
+                }
+                for value in refused {
+                    let mut given = all(|it| it.default);
+                    given.insert(parameter.name.to_owned(), value);
+                    assert!(make(name, given.clone()).is_err(), "{name} {given:?}");
+                }
+                let others = definition.parameters.iter().map(|it| it.name);
+                for other in [parameter.above, parameter.at_most].into_iter().flatten() {
+                    assert!(others.clone().any(|name| name == other), "{other}");
+                    let mut given = all(|it| it.default);
+                    let limit = if parameter.above.is_some() { parameter.min } else { parameter.max };
+                    given.insert(other.to_owned(), all(|it| it.default)[parameter.name].clone());
+                    if parameter.above.is_none() {
+                        given.insert(other.to_owned(), number(parameter.min));
+                        given.insert(parameter.name.to_owned(), number(limit));
+                    }
+                    assert!(make(name, given.clone()).is_err(), "{name} {given:?}");
+                }
+            }
         }
     }
 

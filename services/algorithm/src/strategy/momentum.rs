@@ -3,7 +3,10 @@
 use serde::Deserialize;
 
 use super::{Advice, InvalidParameters, Parameters, Stance, Strategy, View, check_number, check_samples};
-use crate::history::{deviation, returns};
+use crate::{
+    history::{deviation, returns},
+    parameter::{Parameter, Type, Unit},
+};
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,6 +29,17 @@ impl Default for Momentum {
 impl Parameters for Momentum {
     const NAME: &'static str = "momentum";
     const SUMMARY: &'static str = "Follows a change of the share `entry` over `window` samples; flat while steps deviate by more than `volatilityMax`";
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::new("window", "Window", Type::Integer, Unit::Samples)
+            .within("20", "2", "1999")
+            .help("Over how many samples the price's change is taken."),
+        Parameter::new("entry", "Entry", Type::Number, Unit::Share)
+            .within("0.001", "0.000001", "1")
+            .help("By how much the price must have changed to be followed."),
+        Parameter::new("volatilityMax", "Volatility limit", Type::Number, Unit::Share)
+            .within("0.01", "0.000001", "1")
+            .help("Above this deviation from step to step nothing is opened, and what is held is closed."),
+    ];
 
     fn check(&self) -> Result<(), InvalidParameters> {
         check_samples("window", self.window, 2)?;

@@ -3,7 +3,10 @@
 use serde::Deserialize;
 
 use super::{Advice, InvalidParameters, Parameters, Stance, Strategy, View, check_number, check_samples};
-use crate::history::mean;
+use crate::{
+    history::mean,
+    parameter::{Parameter, Type, Unit},
+};
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,6 +29,20 @@ impl Default for SmaCrossover {
 impl Parameters for SmaCrossover {
     const NAME: &'static str = "sma-crossover";
     const SUMMARY: &'static str = "Long while the average of `fast` samples is above that of `slow` by the share `band`, short while below";
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::new("fast", "Short average", Type::Integer, Unit::Samples)
+            .within("5", "1", "1998")
+            .help("Samples of the short average."),
+        Parameter {
+            above: Some("fast"),
+            ..Parameter::new("slow", "Long average", Type::Integer, Unit::Samples)
+                .within("20", "2", "1999")
+                .help("Samples of the long one.")
+        },
+        Parameter::new("band", "Band", Type::Number, Unit::Share)
+            .within("0.0001", "0", "0.5")
+            .help("How far apart the averages must be, so that noise at the crossing is no signal."),
+    ];
 
     fn check(&self) -> Result<(), InvalidParameters> {
         check_samples("fast", self.fast, 1)?;

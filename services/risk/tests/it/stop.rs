@@ -14,6 +14,9 @@ async fn a_loss_at_its_limit_stops_the_session_and_its_user_is_told_what_was_don
     let reason = "1002.50 of the loss limit of 1000 is lost (100.2 %). The session was stopped, its orders were cancelled and its positions \
          closed; the final P&L is -1002.50.";
     assert_eq!(stop["reason"], reason);
+    for (index, step) in ["stop_session", "flatten", "tell"].into_iter().enumerate() {
+        assert_eq!(stop["steps"][index], serde_json::json!({"step": step, "isDone": true}));
+    }
     let world = rig.world.lock().unwrap();
     assert_eq!(world.calls, ["stop", "flatten", "tell"]);
     let told = world.told("emergency-stop");

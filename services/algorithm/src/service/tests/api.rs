@@ -90,6 +90,10 @@ async fn requests_without_sense_are_refused_in_one_form() {
     assert_eq!(served.ask(KEY, "/v1/accounts/s1/flatten", Some(long)).await.0, 413);
     let (status, strategies) = served.ask(&ann, "/v1/strategies", None).await;
     assert_eq!((status, strategies["items"].as_array().unwrap().len()), (200, 4));
+    let levels = &strategies["items"][0]["parameters"][0];
+    let described = (&levels["name"], &levels["type"], &levels["default"], &levels["max"]);
+    assert_eq!(described, (&json!("levels"), &json!("integer"), &json!("5"), &json!("20")));
+    assert_eq!(strategies["execution"][0]["name"], "entryShare");
     let (status, description) = served.ask(&ann, "/openapi.json", None).await;
     assert_eq!(status, 200);
     assert!(description["paths"]["/v1/accounts/{session}/flatten"]["post"].is_object());
