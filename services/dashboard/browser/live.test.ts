@@ -72,6 +72,9 @@ test("a bot that is started here decides with its reasons, trades, moves on ever
   await page.getByRole("button", { name: "New session" }).click();
   await page.getByRole("combobox", { name: "Strategy" }).selectOption("book-imbalance");
   await page.getByText(/Follows the side of the book/).waitFor();
+  await page.getByRole("textbox", { name: "Levels, levels" }).fill("7");
+  await page.getByText("Risk thresholds").click();
+  await page.getByRole("textbox", { name: "Loss limit used, warning from, %" }).fill("62.5");
   await page.screenshot({ path: `${SHOTS}live-new-session.png` });
   await page.getByRole("button", { name: "Start session" }).click();
   await page.waitForURL(/\/sessions\//);
@@ -79,11 +82,27 @@ test("a bot that is started here decides with its reasons, trades, moves on ever
   const id = new URL(page.url()).pathname.split("/").at(-1) ?? "";
   const decisions = page.getByRole("region", { name: "Newest decisions" });
   await decisions
-    .getByText(/of the best 5 levels/)
+    .getByText(/of the best 7 levels/)
     .first()
     .waitFor();
   await page.getByRole("region", { name: "Trades of the session" }).getByText("BTC/USDT").first().waitFor();
   await page.screenshot({ path: `${SHOTS}live-session.png` });
+
+  // Risk has what was set, and takes another value while the session runs.
+  const level = (of: string) => page.getByRole("textbox", { name: `Loss limit used, ${of} from, %` });
+  const thresholds = page.getByRole("button", { name: "Thresholds" });
+  await thresholds.click();
+  await expect.poll(() => level("warning").inputValue(), patient).toBe("62.5");
+  expect(await page.getByRole("textbox", { name: "Exposure, critical from, %" }).inputValue(), "risk's default").toBe("125");
+  await page.screenshot({ path: `${SHOTS}live-thresholds.png` });
+  await level("critical").fill("60");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Not below the warning.").waitFor();
+  await level("critical").fill("90");
+  await page.getByRole("button", { name: "Save" }).click();
+  await level("critical").waitFor({ state: "detached" });
+  const risk = page.getByRole("region", { name: "Values under watch" });
+  await risk.getByText(/warning from 62.5 %, critical from 90 %/).waitFor();
 
   // The overview has it too, by its events alone.
   await page.getByRole("link", { name: "Overview" }).first().click();
@@ -108,6 +127,9 @@ test("a bot that is started here decides with its reasons, trades, moves on ever
   // What risk did about it is told in the inbox, and stays there; nothing is held any more.
   await page.locator(".toast-critical", { hasText: "its user asked" }).first().waitFor();
   await page.getByText("No open position").waitFor();
+  const stop = page.getByRole("progressbar", { name: "Emergency stop" });
+  await expect.poll(() => stop.getAttribute("aria-valuetext"), patient).toBe("3 of 3 done: all done");
+  await page.screenshot({ path: `${SHOTS}live-stopped.png`, fullPage: true });
   expect(await page.getByRole("button", { name: "Pause" }).count(), "what is over takes no command").toBe(0);
   expect(faults).toEqual([]);
 });

@@ -1,7 +1,8 @@
+import AxeBuilder from "@axe-core/playwright";
 import type { Browser, Route } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { isLive, launch, open } from "./browser";
-import { Cluster, token } from "./cluster";
+import { Cluster, PATIENCE_MS, token } from "./cluster";
 
 /** What the session service answers, by its contract: the page is what is tested here. */
 const RECORD = {
@@ -99,6 +100,104 @@ test("a session is created, started, paused and stopped in an emergency, each on
   await page.getByText("The session is emergency stopped.").waitFor();
   await page.getByText("its user asked for an emergency stop").waitFor();
   expect(await page.getByRole("button", { name: "Resume" }).count(), "what is over takes no command").toBe(0);
+  expect(faults).toEqual([]);
+  await context.close();
+});
+
+/** As the algorithm service describes it. */
+const STRATEGIES = {
+  items: [
+    {
+      name: "sma-crossover",
+      summary: "Long while the short average is above the long one",
+      parameters: [
+        {
+          name: "fast",
+          title: "Short average",
+          help: "Samples of it.",
+          type: "integer",
+          unit: "samples",
+          default: "5",
+          min: "1",
+          max: "1998",
+        },
+        {
+          ...{ name: "slow", title: "Long average", help: "Samples of it.", type: "integer", unit: "samples", default: "20" },
+          ...{ min: "2", max: "1999", above: "fast" },
+        },
+      ],
+    },
+  ],
+  execution: [
+    {
+      ...{ name: "stopLoss", title: "Stop loss", help: "Where it is closed.", type: "decimal", unit: "share", default: "0.02" },
+      ...{ min: "0.0001", max: "1", isOptional: true },
+    },
+  ],
+};
+
+test("a strategy's parameters and risk's thresholds are checked where they are typed, and sent exactly", async () => {
+  const watched = await open(browser, cluster.url);
+  const { page, context, faults } = watched;
+  const calls: { method: string; path: string; body: unknown }[] = [];
+  let isUnderWatch = false;
+  await page.route("**/dashboard.json", (route) => {
+    const services = { session: "/trading/session", algorithm: "/trading/algorithm", risk: "/trading/risk" };
+    return route.fulfill({ json: { services } });
+  });
+  await page.route("**/trading/**", async (route) => {
+    const request = route.request();
+    const [method, { pathname: path }] = [request.method(), new URL(request.url())];
+    if (path.endsWith("/strategies")) return route.fulfill({ json: STRATEGIES });
+    if (method === "GET") return route.fulfill({ json: path.endsWith("s") ? { items: [] } : RECORD });
+    calls.push({ method, path, body: request.postDataJSON() });
+    if (path.endsWith("/thresholds") && !isUnderWatch) {
+      // Risk has not heard of it yet.
+      isUnderWatch = true;
+      return route.fulfill({ status: 404, json: { error: { code: "not_found", message: "there is no such session" } } });
+    }
+    return route.fulfill({ json: RECORD });
+  });
+  await page.goto(`${cluster.url}/#token=${token("trader")}`);
+  await page.reload();
+  await isLive(watched);
+  await page.getByRole("button", { name: "New session" }).click();
+  const field = (name: string) => page.getByRole("textbox", { name });
+  const start = page.getByRole("button", { name: "Start session" });
+  await field("Short average, samples").fill("30");
+  await page.getByText("How it trades").click();
+  await field("Stop loss, %").fill("1.5");
+  await page.getByText("Risk thresholds").click();
+  await field("Loss limit used, critical from, %").fill("12.5");
+  await page.getByText("Risk thresholds").click();
+  await start.click();
+  const focused = () => page.evaluate(() => document.activeElement?.getAttribute("name"));
+  await expect.poll(focused, { timeout: PATIENCE_MS }).toBe("slow");
+  expect(await field("Long average, samples").getAttribute("aria-invalid")).toBe("true");
+  await page.getByText("Must be more than short average.").waitFor();
+  await field("Long average, samples").fill("40");
+  await start.click();
+  await expect.poll(focused, { timeout: PATIENCE_MS }).toBe("lossLimit.critical");
+  await page.getByText("Not below the warning.").waitFor();
+  const axe = await new AxeBuilder({ page }).include("dialog").analyze();
+  expect(axe.violations.map(({ id }) => id)).toEqual([]);
+  expect(calls, "nothing is asked for that would be refused").toEqual([]);
+  await field("Loss limit used, warning from, %").fill("7.25");
+  await start.click();
+  await page.waitForURL(/sessions\/abc/);
+  const put = { method: "PUT", path: "/trading/risk/v1/sessions/abc/thresholds" };
+  expect(calls.map(({ method, path }) => ({ method, path }))).toEqual([
+    { method: "POST", path: "/trading/session/v1/sessions" },
+    put,
+    put,
+    { method: "POST", path: "/trading/session/v1/sessions/abc/start" },
+  ]);
+  expect(calls[0]?.body).toMatchObject({ parameters: { fast: 30, slow: 40, execution: { stopLoss: "0.015" } } });
+  expect(calls[2]?.body).toMatchObject({
+    lossLimit: { warning: "0.0725", critical: "0.125" },
+    exposure: { warning: "1.05", critical: "1.25" },
+    repeatSeconds: 60,
+  });
   expect(faults).toEqual([]);
   await context.close();
 });

@@ -7,6 +7,8 @@ import "./styles/base.css";
 import "./styles/shell.css";
 import "./styles/markets.css";
 import "./styles/screens.css";
+import "./styles/forms.css";
+import "./styles/operations.css";
 
 resume();
 const root = document.getElementById("root");

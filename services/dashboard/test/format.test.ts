@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { bytes, counted, decimal, digitsOf, direction, NOTHING, signed, span, sum } from "../src/lib/format";
+import { bytes, counted, decimal, digitsOf, direction, NOTHING, sentence, signed, span, sum } from "../src/lib/format";
 
 describe("decimals", () => {
   test("keep every digit that was sent", () => {
@@ -56,4 +56,9 @@ test("spans and sizes have one sensible unit", () => {
     NOTHING,
   ]);
   expect([bytes(12), bytes(1_500), bytes(2_500_000)]).toEqual(["12 B", "1.5 kB", "2.5 MB"]);
+});
+
+test("names of fields become words", () => {
+  const names = ["lossLimit", "finalPnL", "realizedPnL", "cooldownMs", "emergency_stopped", "fast"];
+  expect(names.map(sentence)).toEqual(["Loss limit", "Final P&L", "Realized P&L", "Cooldown", "Emergency stopped", "Fast"]);
 });

@@ -83,7 +83,7 @@ impl Engine {
     pub fn set_status(&mut self, status: Status) {
         self.status = status;
         if status.is_over() && self.closing.is_none() {
-            self.closing = Some(format!("the session is {status}"));
+            self.closing = Some(format!("the session is {}", status.as_str().replace('_', " ")));
         }
     }
 

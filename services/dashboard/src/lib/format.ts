@@ -115,3 +115,15 @@ export const moment = (ms: number | undefined) => (ms ? dateFormat.format(ms) : 
 
 /** `emergency_stopped` → `emergency stopped`. */
 export const words = (name: unknown) => String(name ?? "").replaceAll("_", " ");
+
+/** `lossLimit` → `Loss limit`; `entryShare`, `finalPnL` and `holdMs` as people say them. */
+export function sentence(name: string): string {
+  const apart = name
+    .replace(/Ms$/, "")
+    .replace(/PnL/g, " P&L")
+    .replace(/([a-z])([A-Z])/g, "$1 $2")
+    .replaceAll("_", " ")
+    .trim();
+  const lower = apart.replace(/[A-Z][a-z]+/g, (word) => word.toLowerCase());
+  return lower.charAt(0).toUpperCase() + lower.slice(1);
+}

@@ -1,6 +1,7 @@
 import { comparePositions, type Message, type TickwireError } from "@tickwire/client";
 import { useTickwire } from "@tickwire/client/react";
 import { useEffect, useMemo, useRef, useSyncExternalStore } from "react";
+import { signal } from "./signals";
 
 /** A channel with its past: what is stored, then everything live, each message once and in order. */
 export interface Log<T> {
@@ -13,13 +14,36 @@ export interface Log<T> {
   readonly error: TickwireError | undefined;
 }
 
+/** Channels that are read here, and how many of them the server serves at the moment. */
+export const served = signal({ live: 0, all: 0 });
+
+const change = (live: number, all: number) => {
+  const now = served.get();
+  served.set({ live: now.live + live, all: now.all + all });
+};
+
+/** Counts one channel; the first answer takes its status, the second one ends it. */
+function counted(): { is(status: string): void; end(): void } {
+  let [isLive, isCounted] = [false, true];
+  change(0, 1);
+  const turn = (live: boolean, counts: boolean) => {
+    change(Number(live) - Number(isLive), Number(counts) - Number(isCounted));
+    [isLive, isCounted] = [live, counts];
+  };
+  return {
+    // One that is refused is not waited for.
+    is: (status) => turn(status === "live", isCounted && status !== "ended"),
+    end: () => turn(false, false),
+  };
+}
+
 /** Messages kept of one channel. */
 const LIMIT = 1_000;
 const EMPTY: Log<never> = { messages: [], isLoading: true, isLive: false, error: undefined };
 
 type Client = ReturnType<typeof useTickwire>;
 
-interface LogStore {
+export interface LogStore {
   get(): Log<unknown>;
   subscribe(changed: () => void): () => void;
   start(): () => void;
@@ -41,7 +65,8 @@ export function cut<T>(messages: readonly Message<T>[], keyOf: ((data: T) => str
   return [...older.reverse(), ...tail];
 }
 
-function logStore(client: Client, channel: string, keyOf: ((data: unknown) => string) | undefined): LogStore {
+/** A log outside of React: `start` begins it, and answers with its end. */
+export function logStore(client: Client, channel: string, keyOf: ((data: unknown) => string) | undefined): LogStore {
   let state: Log<unknown> = EMPTY;
   let kept: Message<unknown>[] = [];
   let frame = 0;
@@ -75,6 +100,7 @@ function logStore(client: Client, channel: string, keyOf: ((data: unknown) => st
   const start = () => {
     let isOver = false;
     const subscription = client.subscribe<string, unknown>(channel);
+    const own = counted();
     const load = async () => {
       try {
         const { messages } = await client.history(channel, { reverse: true, limit: LIMIT });
@@ -95,10 +121,14 @@ function logStore(client: Client, channel: string, keyOf: ((data: unknown) => st
       void load();
     });
     subscription.on("message", take);
-    subscription.on("status", (status) => publish({ isLive: status === "live" }));
+    subscription.on("status", (status) => {
+      own.is(status);
+      publish({ isLive: status === "live" });
+    });
     subscription.on("error", (error) => publish({ error, isLoading: false }));
     return () => {
       isOver = true;
+      own.end();
       subscription.unsubscribe();
     };
   };

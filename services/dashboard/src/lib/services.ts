@@ -22,9 +22,13 @@ export class ServiceError extends Error {
   /** `absent`: this deployment has no such service. `unreachable`: it may have done what was asked; the same key finds out. */
   readonly kind: "absent" | "unreachable" | "forbidden" | "refused";
 
-  constructor(kind: ServiceError["kind"], message: string) {
+  /** The HTTP status, if there was an answer. */
+  readonly status: number | undefined;
+
+  constructor(kind: ServiceError["kind"], message: string, status?: number) {
     super(message);
     this.kind = kind;
+    this.status = status;
   }
 }
 
@@ -58,8 +62,14 @@ export async function people(): Promise<readonly Person[]> {
   }).catch(() => []);
 }
 
-/** Calls another service with the signed-in user's token. */
-export async function call<T>(service: ServiceName, path: string, body?: unknown, key?: string): Promise<T> {
+/** Calls another service with the signed-in user's token. A body is posted, or put where that is said. */
+export async function call<T>(
+  service: ServiceName,
+  path: string,
+  body?: unknown,
+  key?: string,
+  method: "POST" | "PUT" = "POST",
+): Promise<T> {
   const base = (await loadSettings()).services[service];
   if (!base) throw new ServiceError("absent", `This deployment has no ${service} service.`);
   const current = account.get();
@@ -68,7 +78,7 @@ export async function call<T>(service: ServiceName, path: string, body?: unknown
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (key) headers["Idempotency-Key"] = key;
   const request: RequestInit = { headers, signal: AbortSignal.timeout(TIMEOUT_MS), cache: "no-store" };
-  if (body !== undefined) Object.assign(request, { method: "POST", body: JSON.stringify(body) });
+  if (body !== undefined) Object.assign(request, { method, body: JSON.stringify(body) });
   let answer: Response;
   try {
     answer = await fetch(base.replace(/\/$/, "") + path, request);
@@ -80,7 +90,7 @@ export async function call<T>(service: ServiceName, path: string, body?: unknown
   const said = (value as { error?: { message?: string } } | undefined)?.error?.message;
   // What is overloaded or restarts may have done it all the same.
   const kind = answer.status >= 500 ? "unreachable" : answer.status === 401 || answer.status === 403 ? "forbidden" : "refused";
-  throw new ServiceError(kind, said ?? `The ${service} service answered ${answer.status}.`);
+  throw new ServiceError(kind, said ?? `The ${service} service answered ${answer.status}.`, answer.status);
 }
 
 /** What a screen that asks again and again knows. */
@@ -92,13 +102,20 @@ export interface Polled<T> {
   again(): void;
 }
 
-/** Asks at once and every `interval` milliseconds, if there is one, while the page is visible; the last value stays, with its age. */
-export function usePolled<T>(ask: () => Promise<T>, interval: number | undefined): Polled<T> {
+/**
+ * Asks at once and every `interval` milliseconds, if there is one, while the page is visible, until a value `isLast`; the last value
+ * stays, with its age.
+ */
+export function usePolled<T>(
+  ask: () => Promise<T>,
+  interval: number | undefined,
+  isLast: (value: T) => boolean = () => false,
+): Polled<T> {
   const [state, setState] = useState<Omit<Polled<T>, "again">>({ value: undefined, error: undefined, at: undefined });
   const [round, setRound] = useState(0);
-  const asked = useRef(ask);
+  const asked = useRef({ ask, isLast });
   useEffect(() => {
-    asked.current = ask;
+    asked.current = { ask, isLast };
   });
   // biome-ignore lint/correctness/useExhaustiveDependencies: `round` is what `again` changes.
   useEffect(() => {
@@ -107,8 +124,9 @@ export function usePolled<T>(ask: () => Promise<T>, interval: number | undefined
     const turn = async () => {
       if (globalThis.document.visibilityState === "visible") {
         try {
-          const value = await asked.current();
+          const value = await asked.current.ask();
           if (!isOver) setState({ value, error: undefined, at: Date.now() });
+          if (asked.current.isLast(value)) return;
         } catch (error) {
           const known = error instanceof ServiceError ? error : new ServiceError("unreachable", String(error));
           if (!isOver) setState((last) => ({ ...last, error: known }));

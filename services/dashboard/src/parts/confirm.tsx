@@ -1,6 +1,7 @@
-import { type ReactNode, useEffect, useId, useRef, useState } from "react";
+import { type ReactNode, useState } from "react";
+import { Modal } from "./modal";
 
-/** Asks before something that cannot be undone. The browser's own dialog keeps focus and Escape right. */
+/** Asks before something that cannot be undone. */
 export function Confirm(props: {
   title: string;
   children: ReactNode;
@@ -10,15 +11,8 @@ export function Confirm(props: {
   onClose: () => void;
 }) {
   const { title, children, action, danger, onConfirm, onClose } = props;
-  const dialog = useRef<HTMLDialogElement>(null);
-  const heading = useId();
   const [isBusy, setBusy] = useState(false);
   const [fault, setFault] = useState<string>();
-  useEffect(() => {
-    const it = dialog.current;
-    it?.showModal();
-    return () => it?.close();
-  }, []);
   const confirm = async () => {
     setBusy(true);
     setFault(undefined);
@@ -31,8 +25,7 @@ export function Confirm(props: {
     }
   };
   return (
-    <dialog ref={dialog} className="dialog" aria-labelledby={heading} onCancel={onClose}>
-      <h2 id={heading}>{title}</h2>
+    <Modal title={title} onClose={onClose}>
       <div className="dialog-text">{children}</div>
       {fault && (
         <p className="fault" role="alert">
@@ -52,6 +45,6 @@ export function Confirm(props: {
           {isBusy ? "Working…" : action}
         </button>
       </div>
-    </dialog>
+    </Modal>
   );
 }

@@ -45,7 +45,8 @@ export function SessionControls(props: {
     setSaid({ text: `${LABELS[what]}: sent, waiting for the session…`, isFault: false });
     try {
       const record = await command(session, what, crypto.randomUUID?.() ?? `${session}-${what}-${Date.now()}`);
-      setSaid({ text: `${LABELS[what]}: accepted.`, isFault: false });
+      // The event that tells the same may have come before.
+      setSaid({ text: `The session is ${words(record.status)}.`, isFault: false });
       onAnswer(record);
     } catch (error) {
       setSaid({ text: `${LABELS[what]}: ${error instanceof Error ? error.message : String(error)}`, isFault: true });

@@ -2,7 +2,7 @@ import type { AlgorithmDecisionData, Message, PositionUpdateData, RiskAlertData,
 import { useMemo } from "react";
 import { Link, useParams } from "react-router";
 import { account, isSignedIn } from "../lib/account";
-import { clock, count, counted, decimal, direction, moment, number, percent, signed, span, words } from "../lib/format";
+import { clock, count, counted, decimal, direction, moment, number, percent, signed, words } from "../lib/format";
 import { type Log, useLog } from "../lib/log";
 import { useSignal } from "../lib/signals";
 import { parts } from "../markets/quotes";
@@ -10,7 +10,7 @@ import { PositionsTable } from "../overview/positions";
 import { RealTimeChart } from "../parts/chart";
 import { Age, Badge, Empty, Feed, MetricDisplay, Panel, RealTimeMetrics, type Tone } from "../parts/parts";
 import { DataTable } from "../parts/table";
-import { equityOf, type SessionRecord, useAccount, useRecord, withRecord } from "../trading/records";
+import { equityOf, useAccount, useRecord, withRecord } from "../trading/records";
 import { SessionControls } from "./controls";
 import {
   happeningKey,
@@ -24,7 +24,10 @@ import {
   standing,
 } from "./model";
 import { useActivity, withPast } from "./past";
-import { SessionStatusDot } from "./status";
+import { RiskPanel } from "./risk";
+import { isOver, SessionStatusDot } from "./status";
+import { StopProgress } from "./stop";
+import { Summary, Terms } from "./terms";
 import { LossGauge, TimeGauge } from "./usage";
 
 /** One trading session, live. */
@@ -116,12 +119,14 @@ export default function Session() {
         />
         <MetricDisplay big label="Score" value={percent(figures.performanceScore)} />
       </RealTimeMetrics>
+      {view.status === "emergency_stopped" && <StopProgress session={id} />}
       <div className="columns columns-wide">
         <PnlPanel log={log} />
         <Alerts log={log} />
         <Decisions log={log} />
         <Trades log={log} />
       </div>
+      {record && !isOver(view.status) && <RiskPanel session={id} />}
       <PositionsTable
         positions={positionsOf(positions.messages, id).filter(isOpen)}
         title="Positions of this session"
@@ -130,40 +135,6 @@ export default function Session() {
       {record && <Terms of={record} />}
       {view.summary && <Summary of={view.summary} />}
     </div>
-  );
-}
-
-/** What was agreed on when it was created. */
-function Terms({ of: { symbols, capital, limits, parameters, createdAt, ending } }: { of: SessionRecord }) {
-  const facts: readonly (readonly [string, string])[] = [
-    ["Instruments", symbols.join(", ")],
-    ["Capital", decimal(capital, 2)],
-    ["Loss limit", decimal(limits.lossLimit, 2)],
-    ["Time limit", limits.timeLimitMs === undefined ? "none" : span(limits.timeLimitMs)],
-    ["Exposure limit", limits.exposureLimit === undefined ? "its capital" : decimal(limits.exposureLimit, 2)],
-    ["Created", moment(createdAt)],
-    ...(ending ? ([["Ended", `${moment(ending.at)}: ${ending.reason}`]] as const) : []),
-    ...Object.entries(parameters).map(([name, value]) => [name, plain(value)] as const),
-  ];
-  return (
-    <Panel title="Terms">
-      <Facts of={facts} />
-    </Panel>
-  );
-}
-
-const plain = (value: unknown) => (typeof value === "object" ? JSON.stringify(value) : String(value));
-
-function Facts({ of }: { of: readonly (readonly [string, string])[] }) {
-  return (
-    <dl className="facts">
-      {of.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd className="num">{value}</dd>
-        </div>
-      ))}
-    </dl>
   );
 }
 
@@ -176,7 +147,11 @@ function PnlPanel({ log }: { log: Log<SessionEvent> }) {
         <RealTimeChart kind="line" data={points} label={`P&L over time, now ${signed(newest)}`} />
       ) : (
         <div className="chart">
-          <Empty title="Not enough to draw yet">The curve begins with the second status of the session.</Empty>
+          {log.isLoading ? (
+            <Empty title="Loading…" />
+          ) : (
+            <Empty title="Not enough to draw yet">The curve begins with the second status of the session.</Empty>
+          )}
         </div>
       )}
     </Panel>
@@ -193,7 +168,7 @@ function Decisions({ log }: { log: Log<SessionEvent> }) {
   return (
     <Panel title="Decisions" flush>
       {decisions.length === 0 ? (
-        <Empty title="No decision yet" />
+        <Empty title={log.isLoading ? "Loading…" : "No decision yet"} />
       ) : (
         <Feed label="Newest decisions">
           {decisions.map(({ data, position, time }) => (
@@ -219,7 +194,7 @@ function Alerts({ log }: { log: Log<SessionEvent> }) {
   return (
     <Panel title="Risk alerts" flush>
       {alerts.length === 0 ? (
-        <Empty title="No alert" />
+        <Empty title={log.isLoading ? "Loading…" : "No alert"} />
       ) : (
         <Feed label="Newest risk alerts">
           {alerts.map(({ data, position, time }) => (
@@ -247,7 +222,7 @@ function Trades({ log }: { log: Log<SessionEvent> }) {
         rows={trades}
         keyOf={({ data }) => data.tradeId}
         height="short"
-        empty={<Empty title="No trade yet" />}
+        empty={<Empty title={log.isLoading ? "Loading…" : "No trade yet"} />}
         columns={[
           {
             id: "time",
@@ -285,14 +260,6 @@ function Trades({ log }: { log: Log<SessionEvent> }) {
           { id: "fee", title: "Fee", numeric: true, wideOnly: true, cell: ({ data }) => decimal(data.fee, 4) },
         ]}
       />
-    </Panel>
-  );
-}
-
-function Summary({ of: summary }: { of: Readonly<Record<string, unknown>> }) {
-  return (
-    <Panel title="Summary">
-      <Facts of={Object.entries(summary).map(([name, value]) => [name, plain(value)])} />
     </Panel>
   );
 }

@@ -1,6 +1,9 @@
 import type { DisconnectReason } from "@tickwire/client";
 import { useWebSocketConnection } from "@tickwire/client/react";
+import { useEffect, useState } from "react";
 import { span } from "../lib/format";
+import { served } from "../lib/log";
+import { useSignal } from "../lib/signals";
 import { StatusDot, type Tone } from "../parts/parts";
 
 /** Why there is no connection, for people. */
@@ -47,6 +50,25 @@ export function ConnectionStatus() {
 /** Told while there is no live connection: what is on screen is old from here on. */
 export function ConnectionBanner() {
   const { status, reason, attempt, retryInMs } = useWebSocketConnection();
+  const { live, all } = useSignal(served);
+  const [isBehind, setBehind] = useState(false);
+  useEffect(() => {
+    if (status === "reconnecting") setBehind(true);
+    else if (status === "connected" && live >= all) setBehind(false);
+  }, [status, live, all]);
+  if (status === "connected" && isBehind && live < all) {
+    return (
+      <div className="banner banner-warn" role="status">
+        <span>
+          <strong>Catching up:</strong> what was missed is being fetched.
+        </span>
+        <progress aria-label="Channels that are up to date" value={live} max={all} />
+        <span className="num">
+          {live} of {all} channels
+        </span>
+      </div>
+    );
+  }
   if (status === "connected" || (status === "connecting" && !attempt)) return null;
   const why = reason ? REASONS[reason] : "no connection";
   const next =

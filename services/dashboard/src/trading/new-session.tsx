@@ -1,117 +1,154 @@
-import { type FormEvent, useEffect, useId, useRef, useState } from "react";
+import { type FormEvent, useId, useRef, useState } from "react";
 import { useNavigate } from "react-router";
 import { call, ServiceError, usePolled } from "../lib/services";
-import { command } from "../session/commands";
-import { create, type NewSession } from "./records";
+import { More, NumberInput } from "../parts/field";
+import { Modal, showFault } from "../parts/modal";
+import { ThresholdFields } from "../session/threshold-fields";
+import * as thresholds from "../session/thresholds";
+import { type OpeningStep, openSession } from "./opening";
+import * as parameters from "./parameters";
+import { ParameterFields, SHIPPED, StrategyField } from "./strategy-fields";
+import * as terms from "./terms";
 
-/** What the algorithm ships, for a deployment whose page is not told where it is; the service has the last word. */
-const STRATEGIES = [
-  ["sma-crossover", "Moving-average crossover"],
-  ["mean-reversion", "Mean reversion"],
-  ["momentum", "Momentum"],
-  ["book-imbalance", "Order-book imbalance"],
-] as const;
+const STEPS: Record<OpeningStep, string> = {
+  create: "Creating…",
+  thresholds: "Setting thresholds…",
+  start: "Starting…",
+};
 
-const MINUTE_MS = 60_000;
-const AMOUNT = "[0-9]{1,12}(\\.[0-9]{1,8})?";
+const newKey = () => crypto.randomUUID?.() ?? `new-${Date.now()}-${Math.random()}`;
 
-const key = () => crypto.randomUUID?.() ?? `new-${Date.now()}-${Math.random()}`;
-
-function read(form: FormData): NewSession {
-  const text = (name: string) => String(form.get(name) ?? "").trim();
-  const minutes = Number(text("minutes"));
-  const limits = { lossLimit: text("loss"), ...(minutes > 0 ? { timeLimitMs: Math.round(minutes * MINUTE_MS) } : {}) };
-  const symbols = text("symbols")
-    .split(/[\s,]+/)
-    .filter(Boolean);
-  return { algorithmId: text("strategy"), symbols, capital: text("capital"), limits };
+interface Listing {
+  items?: readonly parameters.Strategy[];
+  /** What can be set of how each of them trades. */
+  execution?: readonly parameters.Parameter[];
 }
 
-interface StrategyEntry {
-  name: string;
-  summary: string;
+const listStrategies = () => call<Listing>("algorithm", "/v1/strategies");
+
+const INITIAL = {
+  strategy: SHIPPED[0]?.name ?? "",
+  terms: terms.initial,
+  /** By strategy: who looks at another one and comes back finds what was typed. */
+  parameters: {} as Readonly<Record<string, parameters.Typed>>,
+  execution: {} as parameters.Typed,
+  thresholds: thresholds.typedOf(thresholds.DEFAULTS),
+};
+
+/** What is typed, what of it cannot be taken, and what it says. */
+function useTerms() {
+  const [typed, setTyped] = useState(INITIAL);
+  const { value, error } = usePolled(listStrategies, undefined);
+  const all = value?.items ?? SHIPPED;
+  const own = all.find(({ name }) => name === typed.strategy)?.parameters ?? [];
+  const execution = value?.execution ?? [];
+  const given = typed.parameters[typed.strategy] ?? {};
+  const faults = {
+    terms: terms.mistakes(typed.terms),
+    parameters: parameters.mistakes(own, given),
+    execution: parameters.mistakes(execution, typed.execution),
+    thresholds: thresholds.mistakes(typed.thresholds),
+  };
+  const asked = () => {
+    const trading = parameters.chosen(execution, typed.execution);
+    const chosen = {
+      ...parameters.chosen(own, given),
+      ...(Object.keys(trading).length > 0 && { execution: trading }),
+    };
+    return {
+      algorithmId: typed.strategy,
+      ...(Object.keys(chosen).length > 0 && { parameters: chosen }),
+      ...terms.termsOf(typed.terms),
+    };
+  };
+  const hasFault = Object.values(faults).some((found) => Object.keys(found).length > 0);
+  return { typed, setTyped, all, own, execution, given, faults, hasFault, asked, isUnknown: error !== undefined };
 }
 
-const listStrategies = () => call<{ items?: readonly StrategyEntry[] }>("algorithm", "/v1/strategies");
+const NONE: Readonly<Record<string, string>> = {};
 
-/** Which strategy, and what it does in a line. */
-function StrategyField() {
-  const { value } = usePolled(listStrategies, undefined);
-  const [chosen, setChosen] = useState(STRATEGIES[0][0] as string);
-  const shipped = STRATEGIES.map(([name, title]) => ({ name, title, summary: undefined as string | undefined }));
-  const titles = new Map<string, string>(STRATEGIES);
-  const all = value?.items?.map(({ name, summary }) => ({ name, title: titles.get(name) ?? name, summary })) ?? shipped;
-  return (
-    <>
-      <label className="field">
-        Strategy
-        <select name="strategy" value={chosen} onChange={(event) => setChosen(event.target.value)}>
-          {all.map(({ name, title }) => (
-            <option key={name} value={name}>
-              {title}
-            </option>
-          ))}
-        </select>
-      </label>
-      <p className="muted small strategy-summary">{all.find(({ name }) => name === chosen)?.summary}</p>
-    </>
-  );
-}
-
-/** Asks for a session and starts it. The same attempt again makes no second one. */
+/** Asks for a session and opens it. The same request again makes no second one. */
 export function NewSessionDialog({ onClose }: { onClose: () => void }) {
-  const dialog = useRef<HTMLDialogElement>(null);
-  const attempt = useRef(key());
+  const form = useTerms();
+  const { typed, setTyped, faults } = form;
+  const attempt = useRef({ asked: "", key: "" });
   const navigate = useNavigate();
-  const id = useId();
-  const [isBusy, setBusy] = useState(false);
+  const [step, setStep] = useState<OpeningStep>();
+  const [isSent, setSent] = useState(false);
   const [fault, setFault] = useState<string>();
-  useEffect(() => {
-    const it = dialog.current;
-    it?.showModal();
-    return () => it?.close();
-  }, []);
   const submit = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
-    const asked = read(new FormData(event.currentTarget));
-    setBusy(true);
+    setSent(true);
+    if (form.hasFault) return showFault(event.currentTarget);
+    const asked = form.asked();
+    const text = JSON.stringify(asked);
+    // What is asked for differently is another request; the same one keeps its key, and is carried out once.
+    if (attempt.current.asked !== text) attempt.current = { asked: text, key: newKey() };
     setFault(undefined);
+    const alerts = thresholds.areChanged(typed.thresholds) ? thresholds.thresholdsOf(typed.thresholds) : undefined;
     try {
-      const { sessionId } = await create(asked, attempt.current);
-      // Where that fails, the session's own screen shows it unstarted, and tries again.
-      await command(sessionId, "start", `${attempt.current}-start`).catch(() => {});
+      const { sessionId } = await openSession(asked, alerts, attempt.current.key, setStep);
       navigate(`/sessions/${encodeURIComponent(sessionId)}`);
     } catch (error) {
       setFault(error instanceof Error ? error.message : String(error));
-      setBusy(false);
-      // What was refused is asked for differently next time, and that is another request.
-      if (!(error instanceof ServiceError && error.kind === "unreachable")) attempt.current = key();
+      setStep(undefined);
+      // A refusal is an answer: whoever asks again wants another one.
+      if (error instanceof ServiceError && error.kind !== "unreachable") attempt.current.asked = "";
     }
   };
+  const shown = isSent ? faults : { terms: NONE, parameters: NONE, execution: NONE, thresholds: NONE };
+  const type = (part: "terms" | "execution" | "thresholds") => (name: string, text: string) =>
+    setTyped({ ...typed, [part]: { ...typed[part], [name]: text } });
   return (
-    <dialog ref={dialog} className="dialog" aria-labelledby={`${id}-title`} onCancel={onClose}>
-      <h2 id={`${id}-title`}>New session</h2>
-      <form className="form dialog-form" onSubmit={submit}>
-        <StrategyField />
-        <label className="field">
-          Instruments
-          <input name="symbols" defaultValue="binance:BTC/USDT" required maxLength={1_000} spellCheck={false} />
-        </label>
-        <div className="field-row">
-          <Amount name="capital" label="Capital" initial="10000" />
-          <Amount name="loss" label="Loss limit" initial="500" />
-          <label className="field">
-            Minutes
-            <input
-              name="minutes"
-              inputMode="numeric"
-              defaultValue="60"
-              pattern="[0-9]{0,6}"
-              title="None: until it is stopped"
+    <Modal title="New session" wide onClose={onClose}>
+      <form className="dialog-form" onSubmit={submit} noValidate>
+        <div className="dialog-scroll form">
+          <StrategyField all={form.all} chosen={typed.strategy} onChoose={(strategy) => setTyped({ ...typed, strategy })} />
+          {form.own.length > 0 && (
+            <ParameterFields
+              parameters={form.own}
+              typed={form.given}
+              faults={shown.parameters}
+              onType={(name, text) => {
+                const given = { ...form.given, [name]: text };
+                setTyped({ ...typed, parameters: { ...typed.parameters, [typed.strategy]: given } });
+              }}
             />
-          </label>
+          )}
+          {form.isUnknown && (
+            <p className="muted small">The algorithm service does not say what can be set: its strategy's defaults are used.</p>
+          )}
+          <Instruments
+            value={typed.terms.symbols}
+            fault={shown.terms.symbols}
+            onChange={(it) => type("terms")("symbols", it)}
+          />
+          <div className="field-grid field-grid-narrow">
+            {Object.values(terms.TERMS).map((field) => (
+              <NumberInput
+                key={field.name}
+                field={field}
+                value={typed.terms[field.name]}
+                fault={shown.terms[field.name]}
+                onChange={(text) => type("terms")(field.name, text)}
+              />
+            ))}
+          </div>
+          {form.execution.length > 0 && (
+            <More title="How it trades" note="entry size, stop loss, take profit">
+              <ParameterFields
+                parameters={form.execution}
+                typed={typed.execution}
+                faults={shown.execution}
+                onType={type("execution")}
+              />
+            </More>
+          )}
+          <More title="Risk thresholds" note={thresholds.areChanged(typed.thresholds) ? "changed" : "defaults"}>
+            <ThresholdFields typed={typed.thresholds} faults={shown.thresholds} onType={type("thresholds")} />
+          </More>
+          <p className="muted small">Paper trading: orders are filled against the live books and never leave this cluster.</p>
         </div>
-        <p className="muted small">Paper trading: orders are filled against the live books and never leave this cluster.</p>
         {fault && (
           <p className="fault" role="alert">
             {fault}
@@ -121,27 +158,41 @@ export function NewSessionDialog({ onClose }: { onClose: () => void }) {
           <button type="button" className="button" onClick={onClose}>
             Cancel
           </button>
-          <button type="submit" className="button button-primary" disabled={isBusy}>
-            {isBusy ? "Starting…" : "Start session"}
+          <button type="submit" className="button button-primary" disabled={step !== undefined}>
+            {step ? STEPS[step] : "Start session"}
           </button>
         </div>
       </form>
-    </dialog>
+    </Modal>
   );
 }
 
-function Amount({ name, label, initial }: { name: string; label: string; initial: string }) {
+function Instruments({
+  value,
+  fault,
+  onChange,
+}: {
+  value: string;
+  fault?: string | undefined;
+  onChange: (text: string) => void;
+}) {
+  const id = useId();
   return (
-    <label className="field">
-      {label}
+    <div className="field">
+      <label htmlFor={id}>Instruments</label>
       <input
-        name={name}
-        inputMode="decimal"
-        defaultValue={initial}
-        required
-        pattern={AMOUNT}
-        title="An amount such as 2500.50"
+        id={id}
+        value={value}
+        maxLength={1_000}
+        spellCheck={false}
+        autoComplete="off"
+        aria-invalid={fault ? true : undefined}
+        aria-describedby={`${id}-help`}
+        onChange={(event) => onChange(event.target.value)}
       />
-    </label>
+      <p id={`${id}-help`} className={fault ? "fault small" : "muted small"} role={fault ? "alert" : undefined}>
+        {fault ?? "Exchange and symbol, several with commas between."}
+      </p>
+    </div>
   );
 }

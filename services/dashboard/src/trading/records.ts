@@ -41,7 +41,7 @@ export interface NewSession {
   parameters?: Readonly<Record<string, unknown>>;
   symbols: readonly string[];
   capital: string;
-  limits: { lossLimit: string; timeLimitMs?: number };
+  limits: { lossLimit: string; timeLimitMs?: number; exposureLimit?: string };
 }
 
 interface Page<T> {
