@@ -85,7 +85,7 @@ describe("on standalone", () => {
     });
     await notify("hidden", "one");
     await notify("hidden", "two");
-    await expect.poll(() => page.title(), patient).toBe("(2) Tickwire");
+    await expect.poll(() => page.title(), patient).toBe("(2) Overview · Tickwire");
     expect(faults).toEqual([]);
     await context.close();
   });

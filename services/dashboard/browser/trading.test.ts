@@ -167,6 +167,10 @@ test("a strategy's parameters and risk's thresholds are checked where they are t
   await field("Short average, samples").fill("30");
   await page.getByText("How it trades").click();
   await field("Stop loss, %").fill("1.5");
+  await page.getByText("Agents", { exact: true }).last().click();
+  await page.getByRole("button", { name: "Add an agent" }).click();
+  await field("Agent").fill("research-7");
+  await page.getByRole("combobox", { name: "Its signal" }).selectOption("autonomous");
   await page.getByText("Risk thresholds").click();
   await field("Loss limit used, critical from, %").fill("12.5");
   await page.getByText("Risk thresholds").click();
@@ -193,6 +197,7 @@ test("a strategy's parameters and risk's thresholds are checked where they are t
     { method: "POST", path: "/trading/session/v1/sessions/abc/start" },
   ]);
   expect(calls[0]?.body).toMatchObject({ parameters: { fast: 30, slow: 40, execution: { stopLoss: "0.015" } } });
+  expect(calls[0]?.body).toMatchObject({ parameters: { agents: { "research-7": { autonomy: "autonomous" } } } });
   expect(calls[2]?.body).toMatchObject({
     lossLimit: { warning: "0.0725", critical: "0.125" },
     exposure: { warning: "1.05", critical: "1.25" },

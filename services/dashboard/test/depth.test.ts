@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { depthOf, pathOf } from "../src/markets/depth";
+import { running } from "../src/markets/order-book";
 
 test("depth adds up from the middle outwards, as far as the shallower side reaches", () => {
   const depth = depthOf(
@@ -33,4 +34,14 @@ test("depth adds up from the middle outwards, as far as the shallower side reach
 test("a book without one side has no depth, and one level a side has some", () => {
   expect(depthOf([], [["1", "1"]])).toBeUndefined();
   expect(depthOf([["1", "1"]], [["3", "2"]])).toMatchObject({ middle: 2, reach: 1, most: 2 });
+});
+
+test("a ladder's totals grow exactly from the best price", () => {
+  expect(
+    running([
+      ["100", "0.1"],
+      ["99", "0.2"],
+      ["98", "1"],
+    ]),
+  ).toEqual(["0.1", "0.3", "1.3"]);
 });

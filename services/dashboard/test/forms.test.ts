@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { compare, shift } from "../src/lib/decimals";
 import { mistake, type NumberField, shown, wired } from "../src/lib/fields";
 import { areChanged, DEFAULTS, mistakes as thresholdMistakes, thresholdsOf, typedOf } from "../src/session/thresholds";
+import * as agents from "../src/trading/agents";
 import { chosen, initial, mistakes, type Parameter } from "../src/trading/parameters";
 
 describe("decimals", () => {
@@ -150,5 +151,25 @@ describe("thresholds", () => {
     expect(Object.keys(found("timeLimit.warning", ""))).toEqual(["timeLimit.warning"]);
     expect(Object.keys(found("release", "51"))).toEqual(["release"]);
     expect(Object.keys(found("repeatSeconds", "1.5"))).toEqual(["repeatSeconds"]);
+  });
+});
+
+describe("agents", () => {
+  const agent = (id: number, name: string, quantity = "") => ({ id, name, quantity, autonomy: "approval" as const });
+  test("are named apart, and asked for at most so much", () => {
+    expect(agents.mistakes([agent(1, "a"), agent(2, "b", "0.5")])).toEqual({});
+    expect(Object.keys(agents.mistakes([agent(1, ""), agent(2, "x y"), agent(3, "ok", "0")]))).toEqual([
+      "1.name",
+      "2.name",
+      "3.quantity",
+    ]);
+    expect(Object.keys(agents.mistakes([agent(1, "a"), agent(2, " a ")]))).toEqual(["1.name", "2.name"]);
+  });
+  test("are told with their limits as they were typed", () => {
+    expect(agents.agentsOf([])).toBeUndefined();
+    const told = agents.agentsOf([agent(1, " research-7 "), agent(2, "__proto__", "0.50")]);
+    expect(JSON.stringify(told)).toBe(
+      '{"research-7":{"autonomy":"approval"},"__proto__":{"autonomy":"approval","quantityMax":"0.50"}}',
+    );
   });
 });

@@ -1,6 +1,6 @@
 import type { BookLevel } from "@tickwire/client";
 import type { OrderBookState } from "@tickwire/client/react";
-import { decimal, digitsOf, number, words } from "../lib/format";
+import { decimal, digitsOf, number, sum, words } from "../lib/format";
 import { Age, Badge, Empty, Panel, StatusDot, type Tone } from "../parts/parts";
 import { type ShownBook, useBook } from "./book-view";
 
@@ -58,9 +58,11 @@ function Ladder({ book, shown }: { book: OrderBookState; shown: ShownBook }) {
       5,
     ),
   };
-  const most = Math.max(0, ...all.map(([, quantity]) => number(quantity) ?? 0));
-  const [bid, ask] = [number(bids[0]?.[0]), number(asks[0]?.[0])];
-  const spread = bid !== undefined && ask !== undefined ? ask - bid : undefined;
+  const totals = { bid: running(bids), ask: running(asks) };
+  const most = Math.max(0, ...[totals.bid, totals.ask].map((of) => number(of[of.length - 1]) ?? 0));
+  const row = (side: "bid" | "ask") => (level: BookLevel, index: number) => (
+    <Row key={level[0]} level={level} total={totals[side][index] ?? "0"} most={most} digits={digits} side={side} />
+  );
   return (
     <div className={`ladder ${book.isLive ? "" : "stale"}`}>
       {!book.isLive && (
@@ -72,39 +74,60 @@ function Ladder({ book, shown }: { book: OrderBookState; shown: ShownBook }) {
           <tr>
             <th scope="col">Price</th>
             <th scope="col">Quantity</th>
+            <th scope="col">Total</th>
           </tr>
         </thead>
-        <tbody className="asks">
-          {[...asks].reverse().map((level) => (
-            <Row key={level[0]} level={level} most={most} digits={digits} side="ask" />
-          ))}
-        </tbody>
+        <tbody className="asks">{asks.map(row("ask")).reverse()}</tbody>
         <tbody>
           <tr className="spread">
-            <td colSpan={2}>
-              Spread <span className="num">{spread === undefined ? "–" : decimal(spread.toFixed(digits.price))}</span>
+            <td colSpan={3}>
+              <Spread bid={bids[0]?.[0]} ask={asks[0]?.[0]} digits={digits.price} />
             </td>
           </tr>
         </tbody>
-        <tbody className="bids">
-          {bids.map((level) => (
-            <Row key={level[0]} level={level} most={most} digits={digits} side="bid" />
-          ))}
-        </tbody>
+        <tbody className="bids">{bids.map(row("bid"))}</tbody>
       </table>
     </div>
   );
 }
 
-function Row(props: { level: BookLevel; most: number; digits: { price: number; quantity: number }; side: "bid" | "ask" }) {
-  const { level, most, digits, side } = props;
-  const share = most > 0 ? (number(level[1]) ?? 0) / most : 0;
+/** What there is to the best price and from there to each level. */
+export function running(levels: readonly BookLevel[]): readonly string[] {
+  let total = "0";
+  return levels.map(([, quantity]) => {
+    total = sum([total, quantity]);
+    return total;
+  });
+}
+
+/** The distance of the best prices, also in hundredths of a percent of their middle. */
+function Spread({ bid, ask, digits }: { bid: string | undefined; ask: string | undefined; digits: number }) {
+  const spread = bid === undefined || ask === undefined ? undefined : sum([ask, `-${bid}`]);
+  const points = spread === undefined ? undefined : ((number(spread) ?? 0) / (number(bid) || 1)) * 10_000;
+  return (
+    <>
+      Spread <span className="num">{decimal(spread, digits)}</span>
+      {points !== undefined && <span className="num"> · {points.toFixed(points < 1 ? 3 : 1)} bp</span>}
+    </>
+  );
+}
+
+function Row(props: {
+  level: BookLevel;
+  total: string;
+  most: number;
+  digits: { price: number; quantity: number };
+  side: "bid" | "ask";
+}) {
+  const { level, total, most, digits, side } = props;
+  const share = most > 0 ? (number(total) ?? 0) / most : 0;
   return (
     <tr className={side}>
       <td className={`num ${side === "bid" ? "up" : "down"}`}>{decimal(level[0], digits.price)}</td>
+      <td className="num right">{decimal(level[1], digits.quantity)}</td>
       <td className="num depth">
         <span className="depth-bar" aria-hidden="true" style={{ transform: `scaleX(${share})` }} />
-        <span>{decimal(level[1], digits.quantity)}</span>
+        <span>{decimal(total, digits.quantity)}</span>
       </td>
     </tr>
   );

@@ -24,22 +24,22 @@ function useSeries<T extends { time: number }>(
   pointOf: (data: unknown, time: number) => T | undefined,
 ) {
   const client = useTickwire();
-  const [series, setSeries] = useState<{ of: string | undefined; points: readonly T[]; replayed: boolean }>({
-    of: undefined,
-    points: [],
-    replayed: false,
-  });
+  const [series, setSeries] = useState<Series<T>>(nothingOf(undefined));
   // biome-ignore lint/correctness/useExhaustiveDependencies: `pointOf` has no state of its own.
   useEffect(() => {
     if (!channel) return;
     const byTime = new Map<number, T>();
-    let replayed = false;
+    let [replayed, isLoading, isOver] = [false, true, false];
     let frame = 0;
     const take = (data: unknown, time: number) => {
       const point = pointOf(data, time);
       if (!point) return;
       replayed ||= (data as CandleData).replayed === true;
       byTime.set(point.time, point);
+      draw();
+    };
+    const draw = () => {
+      if (isOver) return;
       frame ||= requestAnimationFrame(() => {
         frame = 0;
         const points = [...byTime.values()].sort((a, b) => a.time - b.time).slice(-BARS_MAX);
@@ -47,26 +47,49 @@ function useSeries<T extends { time: number }>(
           byTime.clear();
           for (const it of points) byTime.set(it.time, it);
         }
-        setSeries({ of: channel, points, replayed });
+        setSeries({ of: channel, points, replayed, isLoading });
       });
     };
     const subscription = client.subscribe<string, unknown>(channel);
     subscription.on("message", ({ data, time }) => take(data, time));
     subscription.on("subscribed", ({ first }) => {
       if (!first) return;
-      client.history(channel, { reverse: true, limit: BARS_MAX }).then(
-        ({ messages }) => messages.forEach((it) => void take(it.data, it.time)),
-        // Live ones will come.
-        () => {},
-      );
+      client
+        .history(channel, { reverse: true, limit: BARS_MAX })
+        .then(
+          ({ messages }) => messages.forEach((it) => void take(it.data, it.time)),
+          // Live ones will come.
+          () => {},
+        )
+        .finally(() => {
+          isLoading = false;
+          draw();
+        });
+    });
+    // What is not served has no past.
+    subscription.on("error", () => {
+      isLoading = false;
+      draw();
     });
     return () => {
+      isOver = true;
       cancelAnimationFrame(frame);
       subscription.unsubscribe();
     };
   }, [client, channel]);
-  return series.of === channel ? series : { of: channel, points: [], replayed: false };
+  return series.of === channel ? series : nothingOf<T>(channel);
 }
+
+/** Points of a channel, oldest first. */
+interface Series<T> {
+  of: string | undefined;
+  points: readonly T[];
+  replayed: boolean;
+  /** Its past is on its way. */
+  isLoading: boolean;
+}
+
+const nothingOf = <T,>(of: string | undefined): Series<T> => ({ of, points: [], replayed: false, isLoading: of !== undefined });
 
 function barOf(data: unknown): Bar | undefined {
   const it = data as CandleData;
@@ -110,6 +133,11 @@ export function PriceChart({ id }: { id: string }) {
     >
       {hasCandles ? (
         <RealTimeChart kind="candles" data={candles.points} digits={Math.min(digits, 6)} label={label} />
+      ) : candles.isLoading ? (
+        // Not a line that makes way for candles a moment later.
+        <div className="chart">
+          <Empty title="Loading…" />
+        </div>
       ) : line.points.length > 1 ? (
         <RealTimeChart kind="line" data={line.points} digits={Math.min(digits, 6)} label={label} />
       ) : (

@@ -89,7 +89,7 @@ export default function Overview() {
       <div className="columns columns-wide">
         <Panel title="Portfolio P&L">
           {points.length > 1 ? (
-            <RealTimeChart kind="line" data={points} label={`Portfolio P&L over time, now ${signed(total, 2)}`} />
+            <RealTimeChart kind="gain" data={points} label={`Portfolio P&L over time, now ${signed(total, 2)}`} />
           ) : (
             <div className="chart">
               <Empty title={log.isLoading ? "Loading…" : has ? "Not enough to draw yet" : "No position has been reported yet"}>
@@ -174,7 +174,7 @@ function Alerts() {
         <Feed label="Newest alerts">
           {newest.map((it) => (
             <li key={it.position}>
-              <p className="feed-head">
+              <p className="feed-head feed-line">
                 <Badge tone={it.priority === "critical" ? "bad" : it.priority === "high" ? "warn" : "info"}>
                   {levelOf(it)}
                 </Badge>

@@ -1,5 +1,6 @@
 import {
   AreaSeries,
+  BaselineSeries,
   CandlestickSeries,
   ColorType,
   createChart,
@@ -28,15 +29,15 @@ export interface Bar {
 }
 
 type Props = { label: string; digits?: number; height?: number } & (
-  | { kind: "line"; data: readonly Point[] }
+  | { kind: "line" | "gain"; data: readonly Point[] }
   | { kind: "candles"; data: readonly Bar[] }
 );
 
-/** A live chart. Its canvas is no text, so `label` says what the newest value is, for those who listen. */
+/** A live chart; a gain is drawn above and below nothing. Its canvas is no text, so `label` says what the newest value is, for those who listen. */
 export function RealTimeChart(props: Props) {
   const { label, kind, data, digits = 2 } = props;
   const place = useRef<HTMLDivElement>(null);
-  const chart = useRef<{ api: IChartApi; series: ISeriesApi<"Area"> | ISeriesApi<"Candlestick"> }>(undefined);
+  const chart = useRef<{ api: IChartApi; series: ISeriesApi<"Area" | "Baseline" | "Candlestick"> }>(undefined);
   const drawn = useRef<readonly { time: number }[]>([]);
   const shown = useSignal(theme);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another theme has other colours.
@@ -54,14 +55,21 @@ export function RealTimeChart(props: Props) {
       },
       grid: { vertLines: { color: colour("--line-faint") }, horzLines: { color: colour("--line-faint") } },
       rightPriceScale: { borderVisible: false },
-      timeScale: { borderVisible: false, timeVisible: true, secondsVisible: kind === "line", rightOffset: 2 },
-      localization: { priceFormatter: (price: number) => decimal(price.toFixed(digits)) },
+      timeScale: {
+        borderVisible: false,
+        timeVisible: true,
+        secondsVisible: kind !== "candles",
+        allowBoldLabels: kind === "candles",
+        rightOffset: 2,
+      },
+      // Cut as the figures beside it are; what a float lost is far behind.
+      localization: { priceFormatter: (price: number) => decimal(price.toFixed(8), digits) },
       handleScroll: { mouseWheel: false, vertTouchDrag: false },
       handleScale: { mouseWheel: false },
     });
     const format = { type: "price", precision: digits, minMove: 1 / 10 ** digits } as const;
     const [up, down] = [colour("--up"), colour("--down")];
-    const series =
+    const series: ISeriesApi<"Area" | "Baseline" | "Candlestick"> =
       kind === "candles"
         ? api.addSeries(CandlestickSeries, {
             upColor: up,
@@ -71,13 +79,25 @@ export function RealTimeChart(props: Props) {
             borderVisible: false,
             priceFormat: format,
           })
-        : api.addSeries(AreaSeries, {
-            lineColor: colour("--accent"),
-            topColor: colour("--accent-faint"),
-            bottomColor: "transparent",
-            lineWidth: 2,
-            priceFormat: format,
-          });
+        : kind === "gain"
+          ? api.addSeries(BaselineSeries, {
+              baseValue: { type: "price", price: 0 },
+              topLineColor: up,
+              topFillColor1: colour("--up-faint"),
+              topFillColor2: "transparent",
+              bottomLineColor: down,
+              bottomFillColor1: "transparent",
+              bottomFillColor2: colour("--down-faint"),
+              lineWidth: 2,
+              priceFormat: format,
+            })
+          : api.addSeries(AreaSeries, {
+              lineColor: colour("--accent"),
+              topColor: colour("--accent-faint"),
+              bottomColor: "transparent",
+              lineWidth: 2,
+              priceFormat: format,
+            });
     chart.current = { api, series };
     drawn.current = [];
     return () => {

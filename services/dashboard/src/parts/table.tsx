@@ -126,7 +126,8 @@ export function DataTable<Row>(props: {
   );
 }
 
-function classes<Row>({ numeric, grow = 1, wideOnly, fills }: Column<Row>): string {
+function classes<Row>({ numeric, grow = 1, wideOnly, fills, isActions }: Column<Row>): string {
+  if (isActions) return "actions";
   return `${numeric ? "num right" : ""} ${fills ? "fills" : `grow-${grow}`} ${wideOnly ? "wide-only" : ""}`;
 }
 

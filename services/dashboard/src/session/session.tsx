@@ -144,7 +144,7 @@ function PnlPanel({ log }: { log: Log<SessionEvent> }) {
   return (
     <Panel title="P&L over time">
       {points.length > 1 ? (
-        <RealTimeChart kind="line" data={points} label={`P&L over time, now ${signed(newest)}`} />
+        <RealTimeChart kind="gain" data={points} label={`P&L over time, now ${signed(newest)}`} />
       ) : (
         <div className="chart">
           {log.isLoading ? (

@@ -100,11 +100,11 @@ function Announcer({ critical }: { critical: readonly Notification[] }) {
   );
 }
 
-/** How many are unread, in the page's title too. */
-export function useUnreadTitle(): number {
+/** How many are unread, in the page's title too, beside the screen's name. */
+export function useUnreadTitle(screen: string): number {
   const { unreadCount } = useRealTimeNotifications();
   useEffect(() => {
-    document.title = unreadCount > 0 ? `(${unreadCount}) Tickwire` : "Tickwire";
-  }, [unreadCount]);
+    document.title = `${unreadCount > 0 ? `(${unreadCount}) ` : ""}${screen} · Tickwire`;
+  }, [unreadCount, screen]);
   return unreadCount;
 }

@@ -16,6 +16,7 @@ export function Login({ why }: { why: SignedOut["why"] }) {
   const [fault, setFault] = useState<string>();
   const field = useId();
   useEffect(() => {
+    document.title = "Sign in · Tickwire";
     let isOver = false;
     people().then((listed) => !isOver && setKnown(listed));
     return () => {

@@ -33,10 +33,14 @@ const SCREENS: readonly Screen[] = [
   { to: "/operations", label: "Operations", short: "Ops", icon: "operations", operator: true },
 ];
 
+/** The screen at a path, for the page's title. */
+const nameOf = (pathname: string) =>
+  pathname.startsWith("/sessions/") ? "Session" : (SCREENS.find(({ to }) => to === pathname)?.label ?? "Nothing here");
+
 /** What stands around every screen. */
 export function Shell({ who }: { who: Account }) {
-  const unread = useUnreadTitle();
   const { pathname } = useLocation();
+  const unread = useUnreadTitle(nameOf(pathname));
   const screens = SCREENS.filter(({ operator }) => !operator || who.roles.includes("operator"));
   // A new screen begins at its top, and its heading is where reading goes on.
   // biome-ignore lint/correctness/useExhaustiveDependencies: the path is what changes.

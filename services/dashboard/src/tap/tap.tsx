@@ -7,6 +7,7 @@ import { quantile, STAGES, stagesOf } from "../operations/latency";
 import { Badge, Empty, Feed, Panel, StatusDot } from "../parts/parts";
 
 const SHOWN = 60;
+const SHARES = [0.5, 0.95, 0.99] as const;
 const SAMPLES_MAX = 1_000;
 /** What a channel's name may hold. */
 const NAME = /^[\x21-\x7e]{1,255}$/;
@@ -88,12 +89,11 @@ function Stream({ channel }: { channel: string }) {
           <thead>
             <tr>
               <th scope="col">Stage</th>
-              <th scope="col" className="right">
-                Median
-              </th>
-              <th scope="col" className="right">
-                p99
-              </th>
+              {SHARES.map((share) => (
+                <th key={share} scope="col" className="right">
+                  p{share * 100}
+                </th>
+              ))}
             </tr>
           </thead>
           <tbody>
@@ -102,8 +102,11 @@ function Stream({ channel }: { channel: string }) {
               return (
                 <tr key={name}>
                   <td>{name}</td>
-                  <td className="num right">{span(quantile(values, 0.5))}</td>
-                  <td className="num right">{span(quantile(values, 0.99))}</td>
+                  {SHARES.map((share) => (
+                    <td key={share} className="num right">
+                      {span(quantile(values, share))}
+                    </td>
+                  ))}
                 </tr>
               );
             })}

@@ -5,6 +5,8 @@ import { More, NumberInput } from "../parts/field";
 import { Modal, showFault } from "../parts/modal";
 import { ThresholdFields } from "../session/threshold-fields";
 import * as thresholds from "../session/thresholds";
+import { AgentFields } from "./agent-fields";
+import * as agents from "./agents";
 import { type OpeningStep, openSession } from "./opening";
 import * as parameters from "./parameters";
 import { ParameterFields, SHIPPED, StrategyField } from "./strategy-fields";
@@ -32,6 +34,7 @@ const INITIAL = {
   /** By strategy: who looks at another one and comes back finds what was typed. */
   parameters: {} as Readonly<Record<string, parameters.Typed>>,
   execution: {} as parameters.Typed,
+  agents: [] as readonly agents.TypedAgent[],
   thresholds: thresholds.typedOf(thresholds.DEFAULTS),
 };
 
@@ -47,13 +50,16 @@ function useTerms() {
     terms: terms.mistakes(typed.terms),
     parameters: parameters.mistakes(own, given),
     execution: parameters.mistakes(execution, typed.execution),
+    agents: agents.mistakes(typed.agents),
     thresholds: thresholds.mistakes(typed.thresholds),
   };
   const asked = () => {
     const trading = parameters.chosen(execution, typed.execution);
+    const named = agents.agentsOf(typed.agents);
     const chosen = {
       ...parameters.chosen(own, given),
       ...(Object.keys(trading).length > 0 && { execution: trading }),
+      ...(named && { agents: named }),
     };
     return {
       algorithmId: typed.strategy,
@@ -96,7 +102,7 @@ export function NewSessionDialog({ onClose }: { onClose: () => void }) {
       if (error instanceof ServiceError && error.kind !== "unreachable") attempt.current.asked = "";
     }
   };
-  const shown = isSent ? faults : { terms: NONE, parameters: NONE, execution: NONE, thresholds: NONE };
+  const shown = isSent ? faults : { terms: NONE, parameters: NONE, execution: NONE, agents: NONE, thresholds: NONE };
   const type = (part: "terms" | "execution" | "thresholds") => (name: string, text: string) =>
     setTyped({ ...typed, [part]: { ...typed[part], [name]: text } });
   return (
@@ -144,6 +150,13 @@ export function NewSessionDialog({ onClose }: { onClose: () => void }) {
               />
             </More>
           )}
+          <More title="Agents" note={typed.agents.length > 0 ? `${typed.agents.length} may speak up` : "none"}>
+            <AgentFields
+              agents={typed.agents}
+              faults={shown.agents}
+              onChange={(changed) => setTyped({ ...typed, agents: changed })}
+            />
+          </More>
           <More title="Risk thresholds" note={thresholds.areChanged(typed.thresholds) ? "changed" : "defaults"}>
             <ThresholdFields typed={typed.thresholds} faults={shown.thresholds} onType={type("thresholds")} />
           </More>
