@@ -1,15 +1,9 @@
 import { type FormEvent, useEffect, useState } from "react";
-import { call } from "../lib/services";
 import { Modal, showFault } from "../parts/modal";
 import { Empty } from "../parts/parts";
 import { ThresholdFields } from "./threshold-fields";
-import { areChanged, DEFAULTS, mistakes, type Thresholds, type Typed, thresholdsOf, typedOf } from "./thresholds";
-
-const path = (session: string) => `/v1/sessions/${encodeURIComponent(session)}/thresholds`;
-
-/** Sets them, once and for all: repeating it changes nothing. */
-export const setThresholds = (session: string, thresholds: Thresholds) =>
-  call<Thresholds>("risk", path(session), thresholds, undefined, "PUT");
+import { areChanged, DEFAULTS, mistakes, type Typed, thresholdsOf, typedOf } from "./thresholds";
+import { getThresholds, setThresholds } from "./thresholds-api";
 
 const NONE: Readonly<Record<string, string>> = {};
 
@@ -21,7 +15,7 @@ export function ThresholdsDialog({ session, onClose }: { session: string; onClos
   const [fault, setFault] = useState<string>();
   useEffect(() => {
     let isOver = false;
-    call<Thresholds>("risk", path(session)).then(
+    getThresholds(session).then(
       (thresholds) => !isOver && setTyped(typedOf(thresholds)),
       (error: Error) => !isOver && setFault(error.message),
     );

@@ -3,30 +3,21 @@
 import { ServiceError } from "../lib/services";
 import { command } from "../session/commands";
 import type { Thresholds } from "../session/thresholds";
-import { setThresholds } from "../session/thresholds-dialog";
+import { setThresholds } from "../session/thresholds-api";
 import { create, type NewSession, type SessionRecord } from "./records";
 
 /** What is being done. */
 export type OpeningStep = "create" | "thresholds" | "start";
 
-/** Risk hears of a new session by the cluster, and one of its instances takes it: usually within a second. */
+/** Some seconds for risk to hear of the session and take it. */
 const TRIES = 20;
-const PAUSE_MS = 250;
-
-const isEarly = (error: unknown) => error instanceof ServiceError && (error.kind === "unreachable" || error.status === 404);
 
 async function tell(session: string, thresholds: Thresholds): Promise<void> {
-  for (let left = TRIES; ; left -= 1) {
-    try {
-      await setThresholds(session, thresholds);
-      return;
-    } catch (error) {
-      if (left <= 1 || !isEarly(error)) {
-        const why = error instanceof Error ? error.message : String(error);
-        throw new ServiceError("unreachable", `The session is made but not started: its thresholds could not be set. ${why}`);
-      }
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-    }
+  try {
+    await setThresholds(session, thresholds, TRIES);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new ServiceError("unreachable", `The session is made but not started: its thresholds could not be set. ${why}`);
   }
 }
 
