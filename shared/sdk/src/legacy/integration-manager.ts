@@ -7,7 +7,7 @@ import { type UpdatePriority, UpdateQueue } from "./update-queue.js";
 const HEALTH_MS = 30_000;
 const LATENCY_MAX_MS = 5_000;
 const TICK_MS = 100;
-/** Entries of each cache; beyond it the oldest goes. */
+/** Entries of each cache, of which the oldest goes beyond it, and of the subscriptions that wait. */
 const CACHE_MAX = 1_000;
 const MEMORY_MAX_BYTES = 256 * 1024 * 1024;
 
@@ -89,6 +89,7 @@ export class RealTimeIntegrationManager {
     const client = this.#clients.get(service);
     if (!client) {
       if (this.#watch) throw new TypeError(`there is no service ${service}`);
+      if (this.#queued.length >= CACHE_MAX) throw new RangeError(`${CACHE_MAX} subscriptions wait for initialize`);
       this.#queued.push([service, topic]);
       return;
     }
@@ -97,12 +98,16 @@ export class RealTimeIntegrationManager {
     const subscription = client.subscribe<string, unknown>(topic);
     this.#subscriptions.set(name, subscription);
     subscription.on("message", (message) => this.#route(service, topic, message));
+    // Refused, or its grant is over: the topic may be asked for anew.
+    subscription.on("error", () => this.#subscriptions.delete(name));
   }
 
   unsubscribe(service: string, topic: string): void {
     const name = `${service}.${topic}`;
     this.#subscriptions.get(name)?.unsubscribe();
     this.#subscriptions.delete(name);
+    const waiting = this.#queued.findIndex((queued) => queued.join(".") === name);
+    if (waiting >= 0) this.#queued.splice(waiting, 1);
   }
 
   /** Listens to `service.topic.type`; any of the three may be `*`. */

@@ -93,11 +93,17 @@ test("the manager routes by service, topic and type, caches, throttles, and look
     ],
   });
   manager.subscribe("wallet", "prices:X");
+  manager.subscribe("wallet", "prices:Y");
+  manager.unsubscribe("wallet", "prices:Y");
   expect(edge.sockets).toHaveLength(0);
   manager.initialize();
   await pass(10);
   expect(edge.sockets.map(({ url }) => url)).toEqual(["ws://a/ws", "ws://low/ws"]);
   const [socket] = edge.sockets;
+  expect(socket?.of("subscribe").flatMap(({ channels }) => channels)).toMatchObject([
+    { channel: "wallet-events" },
+    { channel: "prices:X" },
+  ]);
   const routed: string[] = [];
   manager.on("wallet.*.balance_update", ({ channel }) => routed.push(channel));
   manager.on("low.*.*", () => routed.push("wrong"));
@@ -111,12 +117,38 @@ test("the manager routes by service, topic and type, caches, throttles, and look
   expect(manager.balance("BTC")).toMatchObject({ free: "1" });
   expect(manager.price("X")).toMatchObject({ price: "3" });
   expect(ticks, "the last value of each interval").toEqual(["3"]);
+  socket?.push({ type: "unsubscribed", channel: "wallet-events" });
+  manager.subscribe("wallet", "wallet-events");
+  await pass(10);
+  expect(socket?.of("subscribe").at(-1)?.channels, "a topic that was taken away is asked for anew").toMatchObject([
+    { channel: "wallet-events" },
+  ]);
   const answer = edge.answer;
   edge.answer = (to, command) => (to === socket ? answer(to, command) : undefined);
   await pass(30_000);
   await pass(11_000);
   expect(manager.health().get("wallet")).toMatchObject({ isHealthy: true });
   expect(manager.health().get("low")).toMatchObject({ isHealthy: false, latencyMs: undefined });
+  manager.shutdown();
+});
+
+test("a backend that answers too slowly is unhealthy, and a page with too much memory in use empties the caches", async () => {
+  const backend = { url: "ws://a/ws", token: "t", WebSocket: edge.WebSocket, pingAfter: 600_000 };
+  const manager = new RealTimeIntegrationManager({ services: [{ name: "a", topics: ["prices:X"], ...backend }] });
+  manager.initialize();
+  await pass(10);
+  edge.socket.push(message("prices:X", undefined, { type: "market_data", symbol: "X", price: "1" }));
+  const used: number[] = [];
+  manager.onEvent("memory", ({ usedBytes }) => used.push(usedBytes));
+  Object.assign(performance, { memory: { usedJSHeapSize: 2 ** 29 } });
+  const answer = edge.answer;
+  edge.answer = (to, command) => void setTimeout(() => answer(to, command), 6_000);
+  void manager.checkHealth();
+  await pass(6_100);
+  Object.assign(performance, { memory: undefined });
+  expect(manager.health().get("a")).toMatchObject({ isHealthy: false });
+  expect(manager.health().get("a")?.latencyMs).toBeGreaterThan(5_000);
+  expect([used, manager.price("X")]).toEqual([[2 ** 29], undefined]);
   manager.shutdown();
 });
 
