@@ -7,6 +7,11 @@ const alias = [
   { find: /^@tickwire\/client\/msgpack$/, replacement: at("src/msgpack.ts") },
   { find: /^@tickwire\/client$/, replacement: at("src/index.ts") },
 ];
+/** What is published, as `npm run build` leaves it: names of inner properties are shortened there. */
+const built = [
+  { find: /^@tickwire\/client\/msgpack$/, replacement: at("dist/esm/msgpack.js") },
+  { find: /^@tickwire\/client$/, replacement: at("dist/esm/index.js") },
+];
 const react18 = [
   { find: /^react-dom$/, replacement: "react-dom-18" },
   { find: /^react-dom\/(.*)$/, replacement: "react-dom-18/$1" },
@@ -28,7 +33,7 @@ export default defineConfig({
         test: { name: "react-18", ...react, env: { REACT: "18" }, setupFiles: ["test/react/react-18.setup.ts"] },
       },
       {
-        resolve: { alias },
+        resolve: { alias: built },
         test: {
           name: "edge",
           include: ["test/edge/**/*.test.ts"],

@@ -1,50 +1,37 @@
 import type { Report } from "./emitter.js";
-import type { PollFallback } from "./subscription.js";
+import type { PollFallback, Subscription } from "./subscription.js";
 import type { MessageFrame, Position } from "./wire.gen.js";
 
-/** Runs the app's own polling from `start` to `stop`; what a poll brings after `stop` is dropped. */
-export class AppPoll {
-  /** Where the subscription stands. */
-  position: () => Position | undefined = () => undefined;
-  /** Takes what came. */
-  take: (messages: MessageFrame[]) => void = () => {};
-  #round: AbortController | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  readonly #fallback: PollFallback;
-  readonly #channel: string;
-  readonly #report: Report;
-
-  constructor(fallback: PollFallback, channel: string, report: Report) {
-    this.#fallback = fallback;
-    this.#channel = channel;
-    this.#report = report;
-  }
-
-  start(): void {
-    if (this.#round) return;
-    this.#round = new AbortController();
-    this.#later(this.#fallback.after ?? 3_000, this.#round.signal);
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer);
-    this.#round?.abort();
-    this.#round = undefined;
-  }
-
-  #later(delay: number, signal: AbortSignal): void {
-    this.#timer = setTimeout(() => this.#poll(signal), delay);
-  }
-
-  async #poll(signal: AbortSignal): Promise<void> {
+/**
+ * Runs the app's own polling while a subscription is pending; what a poll brings after that is dropped. `position`: where the
+ * subscription stands; `take`: gets what came.
+ */
+export function standIn(
+  { poll, after = 3_000, interval = 5_000 }: PollFallback,
+  subscription: Pick<Subscription, "channel" | "status" | "on">,
+  position: () => Position | undefined,
+  take: (messages: MessageFrame[]) => void,
+  report: Report,
+): void {
+  const { channel } = subscription;
+  let round: AbortController | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const ask = async ({ signal } = round as AbortController) => {
     try {
-      const polled = await this.#fallback.poll(this.position(), signal);
-      if (signal.aborted) return;
-      const channel = this.#channel;
-      this.take(polled.map((message) => ({ type: "message", channel, time: Date.now(), ...message })));
+      const polled = await poll(position(), signal);
+      if (!signal.aborted) take(polled.map((message) => ({ type: "message", channel, time: Date.now(), ...message })));
     } catch (error) {
-      if (!signal.aborted) this.#report(error);
+      if (!signal.aborted) report(error);
     }
-    if (!signal.aborted) this.#later(this.#fallback.interval ?? 5_000, signal);
-  }
+    if (!signal.aborted) timer = setTimeout(ask, interval);
+  };
+  const follow = () => {
+    clearTimeout(timer);
+    round?.abort();
+    if (subscription.status !== "pending") return;
+    round = new AbortController();
+    timer = setTimeout(ask, after);
+  };
+  subscription.on("status", follow);
+  follow();
 }

@@ -23,18 +23,15 @@ export class Emitter<Events extends object> {
     return () => void listeners.delete(listener);
   }
 
-  /** Calls the listeners; false if there are none. */
-  emit<Name extends keyof Events>(name: Name, event: Events[Name]): boolean {
-    const listeners = this.#byEvent.get(name);
-    if (!listeners?.size) return false;
-    for (const listener of [...listeners]) {
+  /** Calls the listeners of this moment. */
+  emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
+    for (const listener of [...(this.#byEvent.get(name) ?? [])]) {
       try {
         (listener as (event: Events[Name]) => void)(event);
       } catch (error) {
         this.#report(error);
       }
     }
-    return true;
   }
 
   clear(): void {

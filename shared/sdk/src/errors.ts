@@ -8,6 +8,9 @@ import type { ErrorCode, ErrorFrame } from "./wire.gen.js";
  */
 export type TickwireErrorCode = ErrorCode | "timeout" | "disconnected" | "queue_full" | "unsupported" | "overflow" | "conflict";
 
+/** What a {@link TickwireError} is made of: an `error` frame, or what the client itself says. Its message is the code where none is given. */
+export type Failure = Partial<Omit<ErrorFrame, "type" | "code">> & { code: TickwireErrorCode };
+
 /** What every promise and every `error` event of this package fails with. */
 export class TickwireError extends Error {
   override readonly name = "TickwireError";
@@ -20,20 +23,11 @@ export class TickwireError extends Error {
   /** The channel concerned. */
   readonly channel: string | undefined;
 
-  constructor(
-    code: TickwireErrorCode,
-    message: string,
-    more: { channel?: string; retryable?: boolean; retryAfterMs?: number } = {},
-  ) {
+  constructor({ code, message = code, retryable = false, retryAfterMs, channel }: Failure) {
     super(message);
     this.code = code;
-    this.retryable = more.retryable ?? false;
-    this.retryAfterMs = more.retryAfterMs;
-    this.channel = more.channel;
-  }
-
-  /** That of an `error` frame. */
-  static of(frame: ErrorFrame): TickwireError {
-    return new TickwireError(frame.code, frame.message, frame);
+    this.retryable = retryable;
+    this.retryAfterMs = retryAfterMs;
+    this.channel = channel;
   }
 }

@@ -10,7 +10,7 @@ export { BACKOFF, type Backoff } from "./core/backoff.js";
 export { comparePositions } from "./core/position.js";
 export { compareDecimals } from "./decimal.js";
 export type { Report } from "./emitter.js";
-export { TickwireError, type TickwireErrorCode } from "./errors.js";
+export { type Failure, TickwireError, type TickwireErrorCode } from "./errors.js";
 export * from "./legacy/integration-manager.js";
 export { type UpdatePriority, UpdateQueue } from "./legacy/update-queue.js";
 export { WebSocketClient } from "./legacy/websocket-client.js";

@@ -1,6 +1,5 @@
 import { BACKOFF, type Backoff } from "./core/backoff.js";
-import type { SessionOptions } from "./core/session.js";
-import type { Report } from "./emitter.js";
+import { type Report, reportUncaught } from "./emitter.js";
 import type { Codec, Dial, Transport } from "./transport/transport.js";
 import { json, webSocket } from "./transport/websocket.js";
 
@@ -51,7 +50,7 @@ export interface TickwireOptions {
 }
 
 /** The addresses, absolute. */
-export function addresses({ url, urls }: TickwireOptions): string[] {
+function addresses({ url, urls }: TickwireOptions): string[] {
   const all = urls ?? (url === undefined ? [] : [url]);
   if (all.length === 0) throw new TypeError("Tickwire needs `url` or `urls`");
   const page = globalThis.location?.href;
@@ -63,39 +62,26 @@ export function addresses({ url, urls }: TickwireOptions): string[] {
   });
 }
 
-/** The transports, never none. */
-export function transportsOf({ transports }: TickwireOptions): readonly Transport[] {
-  return transports?.length ? transports : [webSocket];
-}
+/** The options with what they are where nothing is given. */
+export type Settled = ReturnType<typeof settle>;
 
-/** What a dial needs beside address and token. */
-export function dialOf(options: TickwireOptions): Omit<Dial, "url" | "token"> {
-  const WebSocket = options.WebSocket ?? (globalThis.WebSocket as unknown as Dial["WebSocket"]);
-  return { codec: options.codec ?? json, WebSocket, fetch: options.fetch ?? ((...of) => globalThis.fetch(...of)) };
-}
-
-const DEFAULTS = {
-  attempts: Number.POSITIVE_INFINITY,
-  connectTimeout: 10_000,
-  callTimeout: 10_000,
-  offlineTimeout: 30_000,
-  queueMax: 256,
-  pingAfter: 6_000,
-  random: Math.random,
-};
-
-/** The core's part, with defaults. */
-export function sessionOptions(options: TickwireOptions, urls: readonly string[]): SessionOptions {
-  const { device, maxRate, token } = options;
+/** Fills in what is not given; what is given as `undefined` is not given. */
+export function settle(options: TickwireOptions) {
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as TickwireOptions;
   return {
-    ...DEFAULTS,
-    // What is given as `undefined` is not given.
-    ...(Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<typeof DEFAULTS>),
-    urls,
-    transports: transportsOf(options).map((transport) => transport.name),
-    renews: options.getToken !== undefined,
-    token,
+    codec: json,
+    attempts: Number.POSITIVE_INFINITY,
+    connectTimeout: 10_000,
+    callTimeout: 10_000,
+    offlineTimeout: 30_000,
+    queueMax: 256,
+    pingAfter: 6_000,
+    onListenerError: reportUncaught,
+    fetch: ((...of) => globalThis.fetch(...of)) as typeof fetch,
+    random: Math.random,
+    ...given,
+    urls: addresses(options),
+    transports: options.transports?.length ? options.transports : [webSocket],
     backoff: { ...BACKOFF, ...options.backoff },
-    greeting: { ...(device !== undefined && { device }), ...(maxRate !== undefined && { maxRate }) },
   };
 }

@@ -1,4 +1,3 @@
-import type { ChannelEvent } from "./core/effect.js";
 import { Emitter, type Report } from "./emitter.js";
 import { TickwireError } from "./errors.js";
 import type { DeliveryClass, MessageFrame, Position, ResetReason, SubscriptionRequest } from "./wire.gen.js";
@@ -68,10 +67,10 @@ export class Subscription<T = unknown> implements AsyncIterable<Message<T>> {
   #error: TickwireError | undefined;
   readonly #keys: ReadonlySet<string> | undefined;
   readonly #events: Emitter<SubscriptionEvents<T>>;
-  readonly #leave: (subscription: Subscription<never>) => void;
+  readonly #leave: () => void;
 
   /** @internal */
-  constructor(channel: string, keys: readonly string[] | undefined, report: Report, leave: (it: Subscription<never>) => void) {
+  constructor(channel: string, keys: readonly string[] | undefined, report: Report, leave: () => void) {
     this.channel = channel;
     this.#keys = keys && new Set(keys);
     this.#events = new Emitter(report);
@@ -97,7 +96,7 @@ export class Subscription<T = unknown> implements AsyncIterable<Message<T>> {
     if (this.#status === "ended") return;
     this.#setStatus("ended");
     this.#events.clear();
-    this.#leave(this as unknown as Subscription<never>);
+    this.#leave();
   }
 
   /** The messages from now on. Ends with the subscription; leaving the loop leaves the subscription as it is. */
@@ -108,10 +107,7 @@ export class Subscription<T = unknown> implements AsyncIterable<Message<T>> {
     const offs = [
       this.on("message", (message) => {
         if (waiting.length < ITERATOR_MAX) waiting.push(message);
-        else
-          failure ??= new TickwireError("overflow", `${ITERATOR_MAX} messages wait for the consumer`, {
-            channel: this.channel,
-          });
+        else failure ??= new TickwireError({ code: "overflow", channel: this.channel });
         wake();
       }),
       this.on("status", () => wake()),
@@ -136,32 +132,15 @@ export class Subscription<T = unknown> implements AsyncIterable<Message<T>> {
   }
 
   /** @internal */
-  take(event: ChannelEvent): void {
+  take<Name extends keyof SubscriptionEvents>(name: Name, event: SubscriptionEvents[Name]): void {
     if (this.#status === "ended") return;
-    if (event.type === "message") {
-      const { message, recovered } = event;
-      if (this.#keys && !this.#keys.has(message.key ?? "")) return;
-      const { type: _, ...rest } = message;
-      this.#events.emit("message", { ...rest, recovered } as Message<T>);
-    } else if (event.type === "delayed") {
-      this.#error = event.error;
-      this.#events.emit("delayed", event.error);
-    } else if (event.type === "ended") {
-      this.#error = event.error;
-      this.#setStatus("ended");
-      this.#events.emit("error", event.error);
-    } else {
-      if (event.type === "subscribed") {
-        this.#error = undefined;
-        this.#setStatus("live");
-      }
-      this.#events.emit(event.type, event as never);
+    if (name === "message" && this.#keys && !this.#keys.has((event as Message).key ?? "")) return;
+    if (name === "status") return this.#setStatus(event as SubscriptionStatus);
+    if (name === "subscribed" || name === "delayed" || name === "error") {
+      this.#error = name === "subscribed" ? undefined : (event as TickwireError);
+      if (name !== "delayed") this.#setStatus(name === "error" ? "ended" : "live");
     }
-  }
-
-  /** @internal The link is gone. */
-  pause(): void {
-    if (this.#status === "live") this.#setStatus("pending");
+    this.#events.emit(name, event as never);
   }
 
   #setStatus(status: SubscriptionStatus): void {

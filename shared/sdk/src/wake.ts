@@ -1,28 +1,22 @@
-/** What the browser says about the network and the page. */
-export interface WakeEvents {
-  /** The network or the page is back. */
-  wake(): void;
-  /** The network may be gone or another one. */
-  doubt(): void;
-  /** The page is left; it may come back from the browser's cache of pages. */
-  leave(): void;
-  /** The page came to the foreground, or left it. */
-  visible(visible: boolean): void;
-}
+/**
+ * What the browser says: `wake`, the network or the page is back; `doubt`, the network may be gone or another one; `leave`, the
+ * page is left, though it may come back from the browser's cache of pages; `visible`, the page came to the foreground or left it.
+ */
+export type WakeEvent = "wake" | "doubt" | "leave" | "visible";
 
 /** Listens until `signal` is aborted. Does nothing where there is no browser. */
-export function listen(events: WakeEvents, signal: AbortSignal): void {
-  const options = { signal };
-  const on = (target: EventTarget | undefined, names: string[], listener: () => void) => {
-    for (const name of names) target?.addEventListener?.(name, listener, options);
-  };
+export function listen(tell: (event: WakeEvent, isVisible: boolean) => void, signal: AbortSignal): void {
   const { document } = globalThis;
-  const network = (globalThis.navigator as { connection?: EventTarget } | undefined)?.connection;
-  on(globalThis as unknown as EventTarget, ["online", "pageshow"], events.wake);
-  on(globalThis as unknown as EventTarget, ["offline"], events.doubt);
-  on(globalThis as unknown as EventTarget, ["pagehide"], events.leave);
-  on(document, ["resume"], events.wake);
-  on(document, ["visibilitychange"], () => events.visible(document.visibilityState !== "hidden"));
-  on(network, ["change"], events.doubt);
-  if (document?.visibilityState === "hidden") events.visible(false);
+  const isVisible = () => document?.visibilityState !== "hidden";
+  const on = (target: EventTarget | undefined, name: string, event: WakeEvent) =>
+    target?.addEventListener?.(name, () => tell(event, isVisible()), { signal });
+  const page = globalThis as unknown as EventTarget;
+  on(page, "online", "wake");
+  on(page, "pageshow", "wake");
+  on(page, "offline", "doubt");
+  on(page, "pagehide", "leave");
+  on(document, "resume", "wake");
+  on(document, "visibilitychange", "visible");
+  on((globalThis.navigator as { connection?: EventTarget } | undefined)?.connection, "change", "doubt");
+  if (!isVisible()) tell("visible", false);
 }

@@ -1,11 +1,13 @@
-import { TickwireError } from "../errors.js";
+import { type Failure, TickwireError } from "../errors.js";
 import type { ClientCommand, ServerFrame } from "../wire.gen.js";
-import type { Outlet } from "./effect.js";
+import { NEVER } from "./effect.js";
 
-interface Call {
-  readonly call: number;
-  readonly command: ClientCommand;
+/** A request and who waits for its answer. */
+export interface Call {
+  readonly command: ClientCommand & { id: number };
   readonly deadline: number;
+  resolve(reply: ServerFrame): void;
+  reject(error: TickwireError): void;
 }
 
 /**
@@ -13,59 +15,45 @@ interface Call {
  * them may be repeated (a publish has a key), so they are sent again on every new link.
  */
 export class Calls {
-  readonly #byId = new Map<number, Call>();
-  readonly #out: Outlet;
+  readonly #byId = new Map<number | undefined, Call>();
   readonly #max: number;
 
-  constructor(out: Outlet, max: number) {
-    this.#out = out;
+  constructor(max: number) {
     this.#max = max;
   }
 
-  /** The command to send under its id; `undefined` if too many wait, which is answered here. */
-  add(call: number, command: ClientCommand, deadline: number): ClientCommand | undefined {
-    if (this.#byId.size >= this.#max) {
-      this.#answer(call, new TickwireError("queue_full", `${this.#max} requests wait for an answer`, { retryable: true }));
-      return undefined;
-    }
-    const id = this.#out.id();
-    const request = { ...command, id };
-    this.#byId.set(id, { call, command: request, deadline });
-    return request;
+  /** False if too many wait: the call has failed. */
+  add(call: Call): boolean {
+    const hasRoom = this.#byId.size < this.#max;
+    if (hasRoom) this.#byId.set(call.command.id, call);
+    else call.reject(new TickwireError({ code: "queue_full", retryable: true }));
+    return hasRoom;
   }
 
   /** Those to send on a new link, in their order. */
   unanswered(): ClientCommand[] {
-    return [...this.#byId.values()].map((call) => call.command);
+    return [...this.#byId.values()].map(({ command }) => command);
   }
 
-  /** Answers the call `id` if there is one, and gives what it asked. */
-  answer(id: number | undefined, reply: ServerFrame | TickwireError): ClientCommand | undefined {
-    const call = id === undefined ? undefined : this.#byId.get(id);
-    if (!call) return undefined;
-    this.#byId.delete(id as number);
-    this.#answer(call.call, reply);
-    return call.command;
+  /** Takes out the call that `id` answers. */
+  take(id: number | undefined): Call | undefined {
+    const call = this.#byId.get(id);
+    this.#byId.delete(id);
+    return call;
   }
 
   deadline(): number {
-    let first = Number.POSITIVE_INFINITY;
+    let first = NEVER;
     for (const { deadline } of this.#byId.values()) first = Math.min(first, deadline);
     return first;
   }
 
-  expire(now: number): void {
-    for (const [id, call] of this.#byId) {
-      if (call.deadline <= now) this.answer(id, new TickwireError("timeout", "no answer in time", { retryable: true }));
+  /** Ends those whose deadline is not after `until`. */
+  end(until: number, failure: Failure): void {
+    for (const [id, { deadline, reject }] of this.#byId) {
+      if (deadline > until) continue;
+      this.#byId.delete(id);
+      reject(new TickwireError(failure));
     }
-  }
-
-  /** Ends all. */
-  end(error: TickwireError): void {
-    for (const id of [...this.#byId.keys()]) this.answer(id, error);
-  }
-
-  #answer(call: number, reply: ServerFrame | TickwireError): void {
-    this.#out.push({ do: "answer", call, reply });
   }
 }

@@ -1,14 +1,9 @@
-import type { TickwireError } from "../errors.js";
 import type { ConnectionState } from "../state.js";
-import type {
-  ClientCommand,
-  DeliveryClass,
-  MessageFrame,
-  Position,
-  ResetReason,
-  ServerFrame,
-  SubscriptionRequest,
-} from "../wire.gen.js";
+import type { SubscriptionEvents } from "../subscription.js";
+import type { ClientCommand, SubscriptionRequest } from "../wire.gen.js";
+
+/** A time that does not come. */
+export const NEVER = Number.POSITIVE_INFINITY;
 
 /** A place for a link: the one that serves, or its successor while a link is left. */
 export type Line = 0 | 1;
@@ -18,16 +13,10 @@ export const CURRENT = 0 satisfies Line;
 /** Its successor. */
 export const NEXT = 1 satisfies Line;
 
-/** What a channel's consumers are told. */
-export type ChannelEvent =
-  | { type: "message"; message: MessageFrame; recovered: boolean }
-  | { type: "subscribed"; class: DeliveryClass | undefined; position: Position | undefined; recovered: boolean; first: boolean }
-  | { type: "gap"; reason: "not_recovered" | ResetReason; position: Position | undefined }
-  | { type: "presence"; event: "join" | "leave"; userId: string }
-  | { type: "dropped"; count: number }
-  | { type: "acknowledged"; positions: readonly Position[] }
-  | { type: "delayed"; error: TickwireError }
-  | { type: "ended"; error: TickwireError };
+/** Who is told of a channel: a `Subscription`. `error` ends it. */
+export interface Consumer {
+  take<Name extends keyof SubscriptionEvents>(name: Name, event: SubscriptionEvents[Name]): void;
+}
 
 /** What the shell is to do, in order. */
 export type Effect =
@@ -40,16 +29,20 @@ export type Effect =
   | { do: "drop"; line: Line }
   /** What is on the next line is on the current one from now on. */
   | { do: "promote" }
-  | { do: "deliver"; channel: string; event: ChannelEvent }
-  | { do: "answer"; call: number; reply: ServerFrame | TickwireError }
+  | {
+      do: "deliver";
+      to: Iterable<Consumer>;
+      name: keyof SubscriptionEvents;
+      event: SubscriptionEvents[keyof SubscriptionEvents];
+    }
   | { do: "state"; state: ConnectionState };
 
 /** What the parts of the core share. */
 export interface Outlet {
   /** Adds an effect. */
   push(effect: Effect): void;
-  /** The next request id. */
-  id(): number;
+  /** Sends a command under an id of its own, which it gives. */
+  send(line: Line, command: ClientCommand): number;
   /** Uniform in 0..1. */
   roll(): number;
 }

@@ -3,14 +3,11 @@ import type { DisconnectReason } from "../state.js";
 /** Where the client stands with its link; times in milliseconds of the session's clock. */
 export type Phase =
   /** Not begun, or ended. */
-  | { name: "idle" }
+  | { name: "idle"; until?: undefined }
   /** Between attempts. `advised`: the server named the time, and no event of the browser shortens it. */
-  | { name: "waiting"; until: number; advised: boolean }
-  /** For a token. */
-  | { name: "token"; until: number }
-  | { name: "dialing"; until: number }
-  /** Open; `connected` has not come yet. */
-  | { name: "greeting"; until: number }
+  | { name: "waiting"; until: number; advised?: boolean }
+  /** For a token; for the link; open, and `connected` has not come yet. */
+  | { name: "token" | "dialing" | "greeting"; until: number }
   | { name: "ready"; since: number };
 
 /** How a link, or the attempt to make one, ended. */
@@ -21,12 +18,6 @@ export interface LinkEnd {
   readonly status?: number | undefined;
   /** `Retry-After`, where the transport can see it. */
   readonly retryAfterMs?: number | undefined;
-}
-
-/** What follows from an end. */
-export interface Verdict {
-  readonly next: "retry" | "token" | "stop";
-  readonly reason: DisconnectReason;
 }
 
 /** By close code or HTTP status. */
@@ -48,9 +39,12 @@ const REASONS: Readonly<Record<number, DisconnectReason>> = {
 };
 const FINAL: readonly DisconnectReason[] = ["refused", "closed_by_server", "blocked", "replaced"];
 
-/** What a close code or a status asks for. What the table does not name is retried: a proxy may have made it. */
-export function verdict({ code, status }: LinkEnd): Verdict {
-  const reason = REASONS[code ?? status ?? 0] ?? "link_lost";
-  if (reason === "unauthenticated") return { next: "token", reason };
-  return { next: FINAL.includes(reason) ? "stop" : "retry", reason };
+/** Why it ended. What the table does not name a proxy may have made: it is tried again. */
+export function reasonOf({ code, status }: LinkEnd): DisconnectReason {
+  return REASONS[code ?? status ?? 0] ?? "link_lost";
+}
+
+/** Whether trying again would lead to the same end. */
+export function isFinal(reason: DisconnectReason): boolean {
+  return FINAL.includes(reason);
 }

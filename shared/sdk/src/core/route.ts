@@ -1,3 +1,5 @@
+import { NEVER } from "./effect.js";
+
 /** Attempts that must fail before the next transport is tried; more once this one has worked. */
 const FAILURES = 2;
 const FAILURES_OF_PROVEN = 5;
@@ -68,9 +70,9 @@ export class Route {
     this.transport = (this.transport + 1) % this.#transports;
   }
 
-  /** When to try the best transport again, from now; `undefined` if it is in use. */
-  climbIn(): number | undefined {
-    if (this.transport === 0) return undefined;
+  /** When to try the best transport again, from now; never while it is in use. */
+  climbIn(): number {
+    if (this.transport === 0) return NEVER;
     this.#climbs += 1;
     return Math.min(CLIMB_MS * 2 ** (this.#climbs - 1), CLIMB_MS_MAX);
   }

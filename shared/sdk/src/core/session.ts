@@ -1,11 +1,12 @@
 import { TickwireError } from "../errors.js";
+import type { Settled } from "../options.js";
 import type { ConnectionState, DisconnectReason } from "../state.js";
-import type { ClientCommand, ConnectedFrame, Position, ServerFrame } from "../wire.gen.js";
-import { type Backoff, delay } from "./backoff.js";
-import { Calls } from "./calls.js";
+import type { ClientCommand, ConnectedFrame, ServerFrame } from "../wire.gen.js";
+import { delay } from "./backoff.js";
+import { type Call, Calls } from "./calls.js";
 import { Channels } from "./channels.js";
-import { CURRENT, type Effect, type Line, NEXT, type Outlet, type Wanted } from "./effect.js";
-import { type LinkEnd, type Phase, type Verdict, verdict } from "./link.js";
+import { type Consumer, CURRENT, type Effect, type Line, NEVER, NEXT, type Outlet } from "./effect.js";
+import { isFinal, type LinkEnd, type Phase, reasonOf } from "./link.js";
 import { Liveness } from "./liveness.js";
 import { Route } from "./route.js";
 import { TokenPlan } from "./token.js";
@@ -19,38 +20,15 @@ const STEADY_MS = 1_000;
 const WAKE_MS = 250;
 /** A browser that comes back may tell so before it tells of the links that broke meanwhile: so long after it, a loss is treated alike. */
 const WOKEN_MS = 5_000;
-const NEVER = Number.POSITIVE_INFINITY;
-const LOST: Verdict = { next: "retry", reason: "link_lost" };
-
-/** What the core needs of the client's options; times in milliseconds. */
-export interface SessionOptions {
-  /** Absolute, at least one. */
-  readonly urls: readonly string[];
-  /** The names of the transports, best first. */
-  readonly transports: readonly string[];
-  /** Whether another token can be had when one is refused. */
-  readonly renews: boolean;
-  readonly token: string | undefined;
-  readonly backoff: Backoff;
-  readonly attempts: number;
-  readonly connectTimeout: number;
-  readonly callTimeout: number;
-  readonly offlineTimeout: number;
-  readonly queueMax: number;
-  /** The silence after which a visible page asks whether the link lives. */
-  readonly pingAfter: number;
-  /** Goes into every `connect` frame: `device`, `maxRate`. */
-  readonly greeting: { readonly device?: string; readonly maxRate?: number };
-  readonly random: () => number;
-}
 
 /** The link that is made beside the live one: a draining node, or a lesser transport, is left without a moment of deafness. */
 interface Successor {
-  transport: number;
-  url: string;
-  stage: "dialing" | "greeting" | "joining";
-  until: number;
+  readonly transport: number;
+  readonly url: string;
+  phase: Phase & { until: number };
+  /** Set once it serves: its channels are joined then. */
   connected?: ConnectedFrame;
+  isGivenUp?: boolean;
 }
 
 /**
@@ -62,8 +40,8 @@ interface Successor {
  * - Inputs of a link that was dropped never come: the shell forgets it before it does anything else.
  */
 export class Session implements Outlet {
-  readonly #options: SessionOptions;
-  readonly #channels: Channels;
+  readonly channels: Channels;
+  readonly #options: Settled;
   readonly #calls: Calls;
   readonly #route: Route;
   readonly #token: TokenPlan;
@@ -85,21 +63,22 @@ export class Session implements Outlet {
   #wokenAt = -NEVER;
   #lastId = 0;
 
-  constructor(options: SessionOptions) {
+  constructor(options: Settled) {
     this.#options = options;
-    this.#channels = new Channels(this, options.backoff, options.callTimeout);
-    this.#calls = new Calls(this, options.queueMax);
+    this.channels = new Channels(this, options.backoff, options.callTimeout);
+    this.#calls = new Calls(options.queueMax);
     this.#route = new Route(options.urls, options.transports.length);
-    this.#token = new TokenPlan(options.token, options.renews);
+    this.#token = new TokenPlan(options.token, !!options.getToken);
   }
 
   push(...effects: Effect[]): void {
     this.#effects.push(...effects);
   }
 
-  id(): number {
-    this.#lastId += 1;
-    return this.#lastId;
+  send(line: Line, command: ClientCommand): number {
+    const sent = this.#numbered(command);
+    this.push({ do: "send", line, commands: [sent] });
+    return sent.id;
   }
 
   roll(): number {
@@ -113,29 +92,13 @@ export class Session implements Outlet {
     return effects;
   }
 
-  get isReady(): boolean {
-    return this.#phase.name === "ready";
-  }
-
-  get channels(): Channels {
-    return this.#channels;
-  }
-
   /** When to call `tick`, if nothing else happens. */
   deadline(): number {
     const phase = this.#phase;
-    let at = Math.min(this.#calls.deadline(), this.#successor?.until ?? NEVER);
-    if ("until" in phase) at = Math.min(at, phase.until);
-    if (phase.name === "ready") {
-      at = Math.min(
-        at,
-        this.#alive.deadline(this.#patience()),
-        this.#leaveAt,
-        this.#token.refreshAt,
-        this.#channels.deadline(),
-      );
-    }
-    return at;
+    const at = Math.min(this.#calls.deadline(), this.#successor?.phase.until ?? NEVER);
+    if (phase.name !== "ready") return Math.min(at, phase.until ?? NEVER);
+    const alive = this.#alive.deadline(this.#patience());
+    return Math.min(at, alive, this.#leaveAt, this.#token.refreshAt, this.channels.deadline());
   }
 
   /** Begins, or begins anew after an end. */
@@ -151,82 +114,73 @@ export class Session implements Outlet {
   stop(reason: DisconnectReason, code?: number): void {
     this.#resetLink();
     this.#phase = { name: "idle" };
-    this.#calls.end(new TickwireError("disconnected", `the client is not connected: ${reason}`));
-    const isCalm = reason === "closed_here" || reason === "closed_by_server";
-    this.#state({ status: isCalm ? "disconnected" : "error", reason, ...(code && { code }) });
+    this.#calls.end(NEVER, { code: "disconnected", message: reason });
+    this.#state({ status: reason.startsWith("closed") ? "disconnected" : "error", reason, code });
   }
 
   /** Ends everything for good. */
   destroy(): void {
     this.stop("closed_here");
-    this.#channels.endAll(new TickwireError("disconnected", "the client was destroyed"));
+    this.channels.endAll();
   }
 
-  subscribe(now: number, channel: string, wanted: Wanted, since: Position | undefined): void {
-    this.#channels.add(channel, wanted, since);
-    if (this.isReady) this.#channels.join(now, [channel]);
-  }
-
-  unsubscribe(now: number, channel: string): void {
-    this.#channels.remove(channel);
+  unsubscribe(now: number, channel: string, user: Consumer): void {
+    this.channels.remove(channel, user);
     this.#finishHandover(now);
   }
 
-  call(now: number, call: number, command: ClientCommand): void {
-    const patience = this.isReady ? this.#options.callTimeout : this.#options.offlineTimeout;
-    const request = this.#calls.add(call, command, now + patience);
-    if (request && this.isReady) this.#send(CURRENT, request);
+  call(now: number, command: ClientCommand, answer: Pick<Call, "resolve" | "reject">): void {
+    const isReady = this.#phase.name === "ready";
+    const sent = this.#numbered(command);
+    const deadline = now + (isReady ? this.#options.callTimeout : this.#options.offlineTimeout);
+    const isTaken = this.#calls.add({ ...answer, command: sent, deadline });
+    if (isTaken && isReady) this.push({ do: "send", line: CURRENT, commands: [sent] });
   }
 
   /** The token asked for; `undefined`: none could be had. */
   token(now: number, token: string | undefined): void {
     this.#token.take(token);
-    if (this.#phase.name === "token") {
-      if (token === undefined) this.#judge(now, LOST);
+    const phase = this.#phase.name;
+    if (phase === "token") {
+      if (token === undefined) this.#judge(now, "link_lost");
       else this.#connect(now);
-    } else if (this.isReady && token !== undefined) {
-      this.#send(CURRENT, { type: "refresh", id: this.id(), token });
-    } else if (this.isReady) {
-      this.#token.refreshAt = now + delay(this.#options.backoff, 2, this.roll());
+    } else if (phase === "ready") {
+      if (token === undefined) this.#token.refreshAt = now + delay(this.#options.backoff, 2, this.roll());
+      else this.send(CURRENT, { type: "refresh", token });
     }
   }
 
   /** The app has new credentials. */
   renew(now: number, token: string | undefined): void {
-    if (token !== undefined) this.token(now, token);
-    else if (this.#token.ask()) this.push({ do: "token" });
+    if (token === undefined) this.#askToken();
+    else this.token(now, token);
   }
 
   opened(now: number, line: Line): void {
-    const until = now + this.#options.connectTimeout;
-    if (line === CURRENT && this.#phase.name === "dialing") this.#phase = { name: "greeting", until };
-    else if (line === NEXT && this.#successor) Object.assign(this.#successor, { stage: "greeting", until });
-    else return;
-    const { greeting } = this.#options;
-    const token = this.#token.value !== undefined && { token: this.#token.value };
-    const resume = this.#resume !== undefined && { resume: this.#resume };
-    this.#send(line, { type: "connect", id: this.id(), ...token, ...resume, ...greeting });
+    const phase = line === CURRENT ? this.#phase : this.#successor?.phase;
+    if (phase?.name !== "dialing") return;
+    phase.name = "greeting";
+    phase.until = now + this.#options.connectTimeout;
+    const { device, maxRate } = this.#options;
+    this.send(line, { type: "connect", token: this.#token.value, resume: this.#resume, device, maxRate });
   }
 
   /** The frames of one packet. */
   frames(now: number, line: Line, frames: readonly ServerFrame[]): void {
     if (line === CURRENT) this.#alive.hear(now);
+    const successor = this.#successor;
     for (const frame of frames) {
-      if (line === CURRENT) this.#frame(now, frame);
-      else if (this.#successor) this.#nextFrame(now, this.#successor, frame);
-      // The successor took over in the middle of a packet.
-      else this.#frame(now, frame);
+      if (line === NEXT && successor?.isGivenUp) return;
+      // The successor may take over in the middle of a packet.
+      this.#frame(now, this.#successor ? line : CURRENT, frame);
     }
   }
 
   ended(now: number, line: Line, end: LinkEnd): void {
     if (line === NEXT) return this.#abandonHandover(now);
-    const phase = this.#phase.name;
-    if (phase !== "dialing" && phase !== "greeting" && phase !== "ready") return;
-    const { next, reason } = verdict(end);
+    if (["idle", "waiting", "token"].includes(this.#phase.name)) return;
     if (end.retryAfterMs !== undefined) this.#advised = now + end.retryAfterMs;
-    if (next === "retry" && this.#takeOver(now)) return;
-    this.#judge(now, { next, reason }, end.code);
+    this.#lost(now, reasonOf(end), end.code);
   }
 
   /** The browser says that the network or the page is back: a waiting client tries soon, a connected one makes sure. */
@@ -241,14 +195,14 @@ export class Session implements Outlet {
 
   /** Something may have happened to the link. */
   doubt(now: number): void {
-    if (this.isReady && this.#alive.doubt(now) === "ask") this.#ping();
+    if (this.#phase.name === "ready" && this.#alive.doubt(now) === "ask") this.#ping();
   }
 
   /** The page is left: browsers cache none that has an open connection. `wake` brings it back. */
   leave(): void {
     if (this.#phase.name === "idle" || this.#phase.name === "waiting") return;
     this.#resetLink();
-    this.#phase = { name: "waiting", until: NEVER, advised: false };
+    this.#phase = { name: "waiting", until: NEVER };
     this.#state({ status: "reconnecting", reason: "page_left", attempt: this.#attempt });
   }
 
@@ -259,26 +213,25 @@ export class Session implements Outlet {
   }
 
   tick(now: number): void {
-    this.#calls.expire(now);
-    if (this.#successor && this.#successor.until <= now) this.#abandonHandover(now);
+    this.#calls.end(now, { code: "timeout", retryable: true });
+    if (this.#successor && this.#successor.phase.until <= now) this.#abandonHandover(now);
     const phase = this.#phase;
     if (phase.name === "ready") return this.#tickReady(now);
-    if (!("until" in phase) || phase.until > now) return;
-    if (phase.name === "waiting") return this.#connect(now);
-    if (!this.#takeOver(now)) this.#judge(now, LOST);
+    if ((phase.until ?? NEVER) > now) return;
+    if (phase.name === "waiting") this.#connect(now);
+    else this.#lost(now, "link_lost");
   }
 
   #tickReady(now: number): void {
     if (this.#token.refreshAt <= now) {
       this.#token.refreshAt = NEVER;
-      if (this.#token.ask()) this.push({ do: "token" });
+      this.#askToken();
     }
-    this.#channels.retry(now);
+    this.channels.retry(now);
     if (this.#leaveAt <= now) this.#beginHandover(now);
     const health = this.#alive.check(now, this.#patience());
     if (health === "ask") this.#ping();
-    if (health !== "dead") return;
-    if (!this.#takeOver(now)) this.#judge(now, LOST);
+    if (health === "dead") this.#lost(now, "link_lost");
   }
 
   /** A hidden page does not ask before the server has missed two of its heartbeats. */
@@ -287,60 +240,89 @@ export class Session implements Outlet {
   }
 
   #ping(): void {
-    this.#send(CURRENT, { type: "ping", id: this.id() });
+    this.send(CURRENT, { type: "ping" });
+  }
+
+  #numbered(command: ClientCommand): ClientCommand & { id: number } {
+    this.#lastId += 1;
+    return { ...command, id: this.#lastId };
+  }
+
+  #askToken(): void {
+    if (this.#token.ask()) this.push({ do: "token" });
   }
 
   #connect(now: number): void {
     if (this.#token.isMissing) {
       this.#phase = { name: "token", until: now + this.#options.offlineTimeout };
-      if (this.#token.ask()) this.push({ do: "token" });
-      return;
+      return this.#askToken();
     }
-    this.#phase = { name: "dialing", until: now + this.#options.connectTimeout };
-    this.#dial(CURRENT, this.#route.url, this.#route.transport);
+    this.#phase = this.#dial(now, CURRENT, this.#route.url, this.#route.transport);
   }
 
-  #dial(line: Line, url: string, transport: number): void {
+  #dial(now: number, line: Line, url: string, transport: number): Phase & { until: number } {
     this.push({ do: "dial", line, url, transport, token: this.#token.value });
+    return { name: "dialing", until: now + this.#options.connectTimeout };
   }
 
-  #frame(now: number, frame: ServerFrame): void {
+  #frame(now: number, line: Line, frame: ServerFrame): void {
     switch (frame.type) {
       case "connected":
-        if (this.#phase.name === "greeting") this.#beReady(now, frame);
-        return;
+        this.#connected(now, line, frame);
+        break;
       case "subscribed":
-        return this.#channels.subscribed(CURRENT, frame);
+        this.channels.subscribed(line, frame);
+        break;
       case "message":
-        if (!this.#channels.message(CURRENT, frame)) this.#channels.anew(now, frame.channel);
-        return;
+        if (this.channels.message(line, frame)) return;
+        if (line === NEXT) return this.#abandonHandover(now);
+        return this.channels.anew(now, frame.channel);
+      case "unsubscribed":
+        if (frame.id === undefined) {
+          this.channels.end(frame.channel, new TickwireError({ code: "forbidden", channel: frame.channel }));
+        }
+        break;
       case "reconnect":
+        // A successor that drains, too: the old link still serves.
+        if (line === NEXT) return this.#abandonHandover(now);
         this.#advised = now + frame.afterMs;
         if (!this.#successor) this.#leaveAt = this.#advised;
         this.#climbs = false;
         return;
       case "refreshed":
-        this.#token.plan(now, frame.expiresAt);
-        return;
+        return this.#token.plan(now, frame.expiresAt);
       case "error":
-        return this.#refused(now, TickwireError.of(frame), frame.id);
-      case "unsubscribed":
-        if (frame.id === undefined) this.#grantEnded(frame.channel);
-        return;
+        if (line === NEXT) return this.#abandonHandover(now);
+        return this.#refused(now, new TickwireError(frame), frame.id);
       default:
-        if ("id" in frame && frame.id !== undefined) this.#reply(frame.id, frame);
-        else if ("channel" in frame) this.#channels.event(CURRENT, frame);
+        if ("id" in frame) this.#reply(frame);
+        else if ("channel" in frame) this.channels.event(line, frame);
+        return;
+    }
+    this.#finishHandover(now);
+  }
+
+  #reply(frame: ServerFrame & { id?: number }): void {
+    const call = this.#calls.take(frame.id);
+    call?.resolve(frame);
+    if (call?.command.type !== "ack") return;
+    const { channel, positions, position } = call.command;
+    this.channels.track(channel)?.acknowledged(positions ?? [position as string]);
+  }
+
+  #connected(now: number, line: Line, frame: ConnectedFrame): void {
+    const successor = line === NEXT && this.#successor;
+    if (!successor) {
+      if (this.#phase.name === "greeting") this.#beReady(now, frame);
+    } else if (!successor.connected) {
+      successor.connected = frame;
+      successor.phase.until = now + this.#options.callTimeout;
+      this.channels.joinNext();
     }
   }
 
-  #reply(id: number, frame: ServerFrame): void {
-    const asked = this.#calls.answer(id, frame);
-    if (asked?.type !== "ack") return;
-    const { position, positions } = asked;
-    this.#channels.track(asked.channel)?.acknowledged(positions ?? (position === undefined ? [] : [position]));
-  }
-
   #beReady(now: number, connected: ConnectedFrame): void {
+    const { node, connectionId, userId, nodes } = connected;
     this.#phase = { name: "ready", since: now };
     this.#alive = new Liveness(now);
     this.#heartbeat = connected.heartbeatInterval;
@@ -348,22 +330,23 @@ export class Session implements Outlet {
     this.#resume = connected.resume;
     this.#token.accepted(now, connected);
     this.#route.worked();
-    if (connected.nodes?.length) this.#route.learn(connected.nodes, this.#options.random);
+    if (nodes?.length) this.#route.learn(nodes, this.#options.random);
     const climb = this.#route.climbIn();
-    this.#climbs = climb !== undefined;
-    this.#leaveAt = climb === undefined ? NEVER : now + climb;
-    const { node, connectionId, userId } = connected;
-    const transport = this.#options.transports[this.#route.transport] as string;
+    this.#climbs = climb < NEVER;
+    this.#leaveAt = now + climb;
+    const transport = this.#options.transports[this.#route.transport]?.name;
     this.#state({ status: "connected", transport, node, connectionId, userId });
-    this.#channels.joinAll(now);
-    const unanswered = this.#calls.unanswered();
-    if (unanswered.length > 0) this.push({ do: "send", line: CURRENT, commands: unanswered });
+    this.channels.joinAll(now);
+    const commands = this.#calls.unanswered();
+    if (commands.length > 0) this.push({ do: "send", line: CURRENT, commands });
   }
 
   #refused(now: number, error: TickwireError, id: number | undefined): void {
-    if (this.#calls.answer(id, error) || this.#channels.refused(now, id, error)) return;
-    if (this.isReady && error.channel !== undefined) {
-      if (id === undefined && !error.retryable) this.#channels.end(error.channel, error);
+    const call = this.#calls.take(id);
+    call?.reject(error);
+    if (call || this.channels.refused(now, id, error)) return;
+    if (this.#phase.name === "ready" && error.channel !== undefined) {
+      if (id === undefined && !error.retryable) this.channels.end(error.channel, error);
       return;
     }
     // The reason of the close that follows.
@@ -371,85 +354,55 @@ export class Session implements Outlet {
     if (error.code === "unauthenticated" || error.code === "token_expired") this.#token.spoil();
   }
 
-  #grantEnded(channel: string): void {
-    this.#channels.end(channel, new TickwireError("forbidden", "the grant for this channel has ended", { channel }));
+  /** The link ended, or an attempt: a successor under way takes its place. */
+  #lost(now: number, reason: DisconnectReason, code?: number): void {
+    if (isFinal(reason) || reason === "unauthenticated" || !this.#takeOver(now)) this.#judge(now, reason, code);
   }
 
   /** Goes on after a link or an attempt ended. */
-  #judge(now: number, { next, reason }: Verdict, code?: number): void {
+  #judge(now: number, reason: DisconnectReason, code?: number): void {
     const phase = this.#phase;
     if (phase.name === "ready") {
       if (now - phase.since >= STEADY_MS) this.#attempt = 0;
     } else if (phase.name !== "token") this.#route.failed();
     this.#resetLink();
-    if (next === "stop") return this.stop(reason, code);
-    if (next === "token" && !this.#token.refuse()) return this.stop("unauthenticated", code);
+    if (isFinal(reason) || (reason === "unauthenticated" && !this.#token.refuse())) return this.stop(reason, code);
     if (this.#attempt >= this.#options.attempts) return this.stop("attempts_exhausted", code);
     const isWoken = now - this.#wokenAt < WOKEN_MS;
     this.#wokenAt = -NEVER;
-    const own = now + (isWoken ? WAKE_MS * this.roll() : delay(this.#options.backoff, this.#attempt, this.roll()));
+    const own = isWoken ? WAKE_MS * this.roll() : delay(this.#options.backoff, this.#attempt, this.roll());
     // The server spreads what it advises, so its advice replaces the own delay.
     const advised = this.#advised;
-    const until = Math.max(advised ?? own, now);
+    const until = Math.max(advised ?? now + own, now);
     this.#advised = undefined;
     this.#attempt += 1;
     this.#route.nextUrl();
     this.#phase = { name: "waiting", until, advised: advised !== undefined };
-    this.#state({ status: "reconnecting", reason, attempt: this.#attempt, retryInMs: until - now, ...(code && { code }) });
+    this.#state({ status: "reconnecting", reason, attempt: this.#attempt, retryInMs: until - now, code });
   }
 
   #resetLink(): void {
     this.#leaveAt = NEVER;
     this.#token.refreshAt = NEVER;
-    this.push({ do: "drop", line: CURRENT });
-    if (this.#successor) this.push({ do: "drop", line: NEXT });
     this.#successor = undefined;
-    this.#channels.linkLost();
+    this.push({ do: "drop", line: CURRENT }, { do: "drop", line: NEXT });
+    this.channels.linkLost();
   }
 
   #beginHandover(now: number): void {
     this.#leaveAt = NEVER;
     if (this.#token.isMissing) {
-      if (this.#token.ask()) this.push({ do: "token" });
+      this.#askToken();
       return this.#retryHandover(now);
     }
     if (!this.#climbs) this.#route.nextUrl();
     const transport = this.#climbs ? 0 : this.#route.transport;
     const { url } = this.#route;
-    this.#successor = { url, transport, stage: "dialing", until: now + this.#options.connectTimeout };
-    this.#dial(NEXT, url, transport);
-  }
-
-  #nextFrame(now: number, successor: Successor, frame: ServerFrame): void {
-    switch (frame.type) {
-      case "connected":
-        if (successor.stage !== "greeting") return;
-        successor.stage = "joining";
-        successor.connected = frame;
-        successor.until = now + this.#options.callTimeout;
-        this.#channels.joinNext();
-        return this.#finishHandover(now);
-      case "subscribed":
-        this.#channels.subscribed(NEXT, frame);
-        return this.#finishHandover(now);
-      case "message":
-        if (!this.#channels.message(NEXT, frame)) this.#abandonHandover(now);
-        return;
-      case "unsubscribed":
-        if (frame.id === undefined) this.#grantEnded(frame.channel);
-        return this.#finishHandover(now);
-      // It refuses a channel, or drains too: the old link still serves.
-      case "error":
-      case "reconnect":
-        return this.#abandonHandover(now);
-      default:
-        if ("channel" in frame && (frame as { id?: number }).id === undefined) this.#channels.event(NEXT, frame);
-    }
+    this.#successor = { url, transport, phase: this.#dial(now, NEXT, url, transport) };
   }
 
   #finishHandover(now: number): void {
-    if (this.#successor?.stage !== "joining" || this.#channels.areMoving()) return;
-    this.#takeOver(now);
+    if (this.#successor?.connected && !this.channels.areMoving()) this.#takeOver(now);
   }
 
   /** The successor becomes the link, however far it has come; the old link is left. False without a successor. */
@@ -462,35 +415,32 @@ export class Session implements Outlet {
     this.#route.transport = successor.transport;
     this.#token.refreshAt = NEVER;
     this.#leaveAt = NEVER;
-    this.#channels.takeOver();
-    if (successor.stage === "joining") {
-      this.#beReady(now, successor.connected as ConnectedFrame);
-      return true;
+    this.channels.takeOver();
+    if (successor.connected) this.#beReady(now, successor.connected);
+    else {
+      this.#phase = successor.phase;
+      this.#state({ status: "reconnecting", reason: "link_lost", attempt: this.#attempt, retryInMs: 0 });
     }
-    this.#phase = { name: successor.stage, until: successor.until };
-    this.#state({ status: "reconnecting", reason: "link_lost", attempt: this.#attempt, retryInMs: 0 });
     return true;
   }
 
   /** Gives the successor up and stays on the old link for as long as that lasts. */
   #abandonHandover(now: number): void {
     if (!this.#successor) return;
+    this.#successor.isGivenUp = true;
     this.#successor = undefined;
     this.push({ do: "drop", line: NEXT });
-    this.#channels.stay(now);
+    this.channels.stay(now);
     this.#retryHandover(now);
   }
 
   #retryHandover(now: number): void {
-    const climb = this.#climbs ? this.#route.climbIn() : undefined;
-    this.#leaveAt = now + (climb ?? delay(this.#options.backoff, Math.max(this.#attempt, 1), this.roll()));
-  }
-
-  #send(line: Line, command: ClientCommand): void {
-    this.push({ do: "send", line, commands: [command] });
+    const own = () => delay(this.#options.backoff, Math.max(this.#attempt, 1), this.roll());
+    this.#leaveAt = now + (this.#climbs ? this.#route.climbIn() : own());
   }
 
   #state(state: ConnectionState): void {
+    if (state.status !== "connected") this.channels.pause();
     this.push({ do: "state", state });
   }
 }

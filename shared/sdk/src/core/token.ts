@@ -1,4 +1,5 @@
 import type { ConnectedFrame } from "../wire.gen.js";
+import { NEVER } from "./effect.js";
 
 /** Refused tokens in a row before the client stops. */
 const REFUSALS_MAX = 3;
@@ -6,7 +7,6 @@ const REFUSALS_MAX = 3;
 const REFRESH_BEFORE_MS = 30_000;
 /** However short its life: a token that is always the same one makes no storm. */
 const REFRESH_MIN_MS = 1_000;
-const NEVER = Number.POSITIVE_INFINITY;
 
 /** The token in use, and when to get another: one request at a time, and never again and again with bad ones. */
 export class TokenPlan {

@@ -6,6 +6,9 @@ const ALERTS_SEEN_MAX = 10_000;
 /** Values kept per `latest` channel: an edge holds no more keys of one. */
 const VALUES_MAX = 10_000;
 
+/** Classes without recovery: their current values, if any, come with every subscribe. */
+export const isLossy = (kind: DeliveryClass | undefined) => kind === "latest" || kind === "volatile";
+
 /** What to do with a live message: hand it on, drop a repetition, or ask again because some before it never came. */
 export type Verdict = "deliver" | "duplicate" | "gap";
 
@@ -14,7 +17,7 @@ export class Track {
   /** As the last `subscribed` said; unknown over long polling, which does not tell. */
   class: DeliveryClass | undefined;
   /** With a filter the server leaves messages out, so offsets are not dense. */
-  filtered: boolean;
+  readonly #isFiltered: boolean;
   #last: Place | undefined;
   /** Critical inbox messages delivered and not yet acknowledged: they come again on every subscribe. */
   readonly #alerts = new Map<Position, Place>();
@@ -23,9 +26,9 @@ export class Track {
   /** The newest value of each key of a `latest` channel: for deltas, and for consumers that come later. */
   readonly #values = new Map<string | undefined, MessageFrame>();
 
-  constructor(since: Position | undefined, filtered: boolean) {
+  constructor(since: Position | undefined, isFiltered: boolean) {
     this.#last = place(since);
-    this.filtered = filtered;
+    this.#isFiltered = isFiltered;
   }
 
   /** Whether all the values that may be kept are kept: changes of others could not be put together. */
@@ -48,9 +51,9 @@ export class Track {
     this.#over.clear();
   }
 
-  /** Where to recover from. Classes without recovery begin anew: their current values come with every subscribe. */
+  /** Where to recover from. */
   since(): Position | undefined {
-    return this.class === "latest" || this.class === "volatile" ? undefined : this.position;
+    return isLossy(this.class) ? undefined : this.position;
   }
 
   /** The message that a change makes of its key's value; `undefined` if that is not the value it is for. */
@@ -80,7 +83,7 @@ export class Track {
   /** Judges a live message. */
   live(message: MessageFrame): Verdict {
     const [at, last] = [place(message.position), this.#last];
-    if (this.class === "reliable" && at && last && !this.filtered) {
+    if (this.class === "reliable" && at && last && !this.#isFiltered) {
       if (at.epoch === last.epoch ? at.offset > last.offset + 1 : at.epoch > last.epoch) return "gap";
     }
     return this.#admit(message) ? "deliver" : "duplicate";
@@ -129,7 +132,7 @@ export class Track {
   #admit(message: MessageFrame): boolean {
     const at = place(message.position);
     if ((this.class === "latest" || (!this.class && message.key !== undefined)) && !this.#keep(message)) return false;
-    if (!at || this.class === "latest" || this.class === "volatile") return true;
+    if (!at || isLossy(this.class)) return true;
     const isNewer = !this.#last || order(at, this.#last) > 0;
     if (isNewer) this.#last = at;
     const position = message.position as Position;

@@ -1,7 +1,6 @@
 import { type BookLevel, type BookUpdate, OrderBook, type SubscribeOptions, type Tickwire, viewDepth } from "../index.js";
 import { useSource } from "./provider.js";
 import type { Source } from "./store.js";
-import { whole } from "./use-store.js";
 
 /** A book as a component sees it. */
 export interface OrderBookState {
@@ -75,10 +74,5 @@ export function useOrderBook(
   { depth = 10, exchange }: OrderBookOptions = {},
 ): OrderBookState {
   const channel = `book:${exchange === undefined ? "" : `${exchange}:`}${symbol}`;
-  return useSource(
-    symbol && `${channel} ${depth}`,
-    LOADING,
-    (client, changed) => follow(client, channel, depth, changed),
-    whole,
-  );
+  return useSource(symbol && `${channel} ${depth}`, LOADING, (client, changed) => follow(client, channel, depth, changed));
 }

@@ -57,8 +57,8 @@ function makeFeed(client: Tickwire, channel: string, options: SubscribeOptions, 
       latest.set(message.key ?? "", message);
       if (latest.size > KEYS_MAX) latest.delete(latest.keys().next().value as string);
       changed();
+      events.emit("message", message);
     });
-    subscription.on("message", (message) => events.emit("message", message));
     subscription.on("gap", (gap) => events.emit("gap", gap));
     subscription.on("status", changed);
     subscription.on("delayed", changed);
@@ -75,20 +75,21 @@ function useFeed<T, R>(channel: string | null | undefined, options: ChannelOptio
   const client = useTickwire();
   const { onMessage, onGap, limit = 100, pollFallback, ...wanted } = options;
   // Functions have no text: one poll fallback of a channel is as good as another.
-  const name = channel && `${channel} ${limit} ${pollFallback ? 1 : 0} ${JSON.stringify(wanted)}`;
-  const make = (forget: () => void) =>
-    makeFeed(client, channel as string, { ...wanted, ...(pollFallback && { pollFallback }) }, limit, forget);
+  const name = channel && `${channel} ${limit} ${!!pollFallback} ${JSON.stringify(wanted)}`;
+  const make = (forget: () => void) => makeFeed(client, channel as string, { ...wanted, pollFallback }, limit, forget);
   const feed = name ? sharedOf(client, name, make) : undefined;
-  const listeners = useRef({ onMessage, onGap });
+  const listeners = { message: onMessage as ((message: Message) => void) | undefined, gap: onGap };
+  const latest = useRef(listeners);
   useEffect(() => {
-    listeners.current = { onMessage, onGap };
+    latest.current = listeners;
   });
   useEffect(() => {
-    const offs = [
-      feed?.events.on("message", (message) => listeners.current.onMessage?.(message as Message<T>)),
-      feed?.events.on("gap", (gap) => listeners.current.onGap?.(gap)),
-    ];
-    return () => offs.forEach((off) => void off?.());
+    const off = feed?.events.on("message", (message) => latest.current.message?.(message));
+    const offGap = feed?.events.on("gap", (gap) => latest.current.gap?.(gap));
+    return () => {
+      off?.();
+      offGap?.();
+    };
   }, [feed]);
   return useStore(feed?.store, PENDING as ChannelState, select);
 }

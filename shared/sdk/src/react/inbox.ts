@@ -37,114 +37,90 @@ export interface InboxState {
 
 export const EMPTY: InboxState = { notifications: [], unreadCount: 0 };
 
-/** One user's inbox: what is owed, what is read, and the ways to say so. */
-export class Inbox {
-  readonly store: Store<InboxState>;
-  readonly #client: Tickwire;
-  readonly #byPosition = new Map<Position, Notification>();
-  #subscription: Subscription<NotificationData> | undefined;
-  #changed = () => {};
-
-  constructor(client: Tickwire, forget: () => void) {
-    this.#client = client;
-    const start = (changed: () => void) => {
-      this.#changed = changed;
-      const off = client.on("state", () => this.#join());
-      this.#join();
-      const stop = () => {
-        off();
-        this.#leave();
-      };
-      return { read: () => this.#read(), stop };
-    };
-    this.store = createStore(EMPTY, start, forget);
-  }
-
-  /** Moves the read cursor: up to `id`, or to the newest. Critical ones stay until they are acknowledged. */
-  async markAsRead(id?: string): Promise<void> {
-    const to = id === undefined ? this.#newest() : this.#find(id);
-    if (!to) return;
-    await this.#ack(to.position);
-    for (const it of this.#byPosition.values()) {
-      if (comparePositions(it.position, to.position) <= 0) this.#byPosition.set(it.position, { ...it, isRead: true });
-    }
-    this.#changed();
-  }
-
-  /** Settles one critical notification, on all of the user's devices. */
-  async acknowledge(id: string): Promise<void> {
-    const it = this.#find(id);
-    if (!it) return;
-    if (this.#subscription) await this.#client.ack(this.#subscription.channel, [it.position]);
-    this.#settle(it.position);
-  }
-
+/** What can be done with an inbox. The promises fail with a `TickwireError`. */
+export interface InboxActions {
+  /** Moves the read cursor up to this one, or to the newest. Critical ones stay until they are acknowledged. */
+  markAsRead(id?: string): Promise<void>;
   /** Marks all as read and takes away all that need no acknowledgement. */
-  async clearAll(): Promise<void> {
-    await this.markAsRead();
-    for (const it of [...this.#byPosition.values()]) if (!it.needsAcknowledgement) this.#byPosition.delete(it.position);
-    this.#changed();
-  }
+  clearAll(): Promise<void>;
+  /** Settles a critical notification on all of the user's devices. */
+  acknowledge(id: string): Promise<void>;
+}
 
-  #join(): void {
-    const { userId } = this.#client.state;
-    const channel = userId && `user:${userId}`;
-    if (!channel || channel === this.#subscription?.channel) return;
-    this.#leave();
-    const subscription = this.#client.subscribe<string, NotificationData>(channel);
-    this.#subscription = subscription;
-    subscription.on("message", (message) => this.#take(message));
-    subscription.on("acknowledged", ({ positions }) => positions.forEach((position) => void this.#settle(position)));
-  }
+/** One user's inbox: what is owed, what is read, and the ways to say so. */
+export function openInbox(client: Tickwire, forget: () => void): { store: Store<InboxState>; actions: InboxActions } {
+  const kept = new Map<Position, Notification>();
+  let subscription: Subscription<NotificationData> | undefined;
+  let changed = () => {};
 
-  #leave(): void {
-    this.#subscription?.unsubscribe();
-    this.#subscription = undefined;
-    this.#byPosition.clear();
-  }
-
-  #take({ position, time, priority = "medium", data }: Message<NotificationData>): void {
-    if (position === undefined) return;
-    const more = { isRead: false, needsAcknowledgement: priority === "critical" };
-    const { alertId: id = position, type } = data;
-    this.#byPosition.set(position, { id, position, time, type, priority, data: data as Notification["data"], ...more });
-    if (this.#byPosition.size > KEPT_MAX) {
-      const all = [...this.#byPosition.values()];
-      const oldest = all.find((it) => !it.needsAcknowledgement) ?? all[0];
-      this.#byPosition.delete(oldest?.position ?? "");
+  const read = (): InboxState => {
+    const notifications = [...kept.values()].sort((a, b) => comparePositions(b.position, a.position));
+    return { notifications, unreadCount: notifications.filter((it) => !it.isRead || it.needsAcknowledgement).length };
+  };
+  const find = (id?: string) => read().notifications.find((it) => id === undefined || it.id === id);
+  /** Acknowledged: a critical one is done with; any other moves the cursor, and all up to it are read. */
+  const settle = (position: Position, cursor = !kept.get(position)?.needsAcknowledgement) => {
+    for (const it of kept.values()) {
+      const isMeant = cursor ? comparePositions(it.position, position) <= 0 : it.position === position;
+      if (isMeant) kept.set(it.position, { ...it, isRead: true, needsAcknowledgement: cursor && it.needsAcknowledgement });
     }
-    this.#changed();
-  }
+    changed();
+  };
+  const leave = () => {
+    subscription?.unsubscribe();
+    subscription = undefined;
+    kept.clear();
+  };
+  const join = () => {
+    const { userId } = client.state;
+    const channel = `user:${userId}`;
+    if (!userId || channel === subscription?.channel) return;
+    leave();
+    subscription = client.subscribe<string, NotificationData>(channel);
+    subscription.on("message", (message) => {
+      keep(kept, message);
+      changed();
+    });
+    subscription.on("acknowledged", ({ positions }) => positions.forEach((position) => void settle(position)));
+  };
+  const start = (tell: () => void) => {
+    changed = tell;
+    const off = client.on("state", join);
+    join();
+    const stop = () => {
+      off();
+      leave();
+    };
+    return { read, stop };
+  };
+  const ack = async (it: Notification | undefined, cursor: boolean) => {
+    if (!it || !subscription) return;
+    await client.ack(subscription.channel, cursor ? it.position : [it.position]);
+    settle(it.position, cursor);
+  };
+  const actions: InboxActions = {
+    markAsRead: (id) => ack(find(id), true),
+    acknowledge: (id) => ack(find(id), false),
+    async clearAll() {
+      await actions.markAsRead();
+      for (const it of [...kept.values()]) if (!it.needsAcknowledgement) kept.delete(it.position);
+      changed();
+    },
+  };
+  return { store: createStore(EMPTY, start, forget), actions };
+}
 
-  /** Acknowledged: a critical one is done with; of ordinary ones, all up to it are read. */
-  #settle(position: Position): void {
-    const settled = this.#byPosition.get(position);
-    if (settled?.needsAcknowledgement) {
-      this.#byPosition.set(position, { ...settled, isRead: true, needsAcknowledgement: false });
-    } else {
-      for (const it of this.#byPosition.values()) {
-        const isUpTo = !it.needsAcknowledgement && comparePositions(it.position, position) <= 0;
-        if (isUpTo) this.#byPosition.set(it.position, { ...it, isRead: true });
-      }
-    }
-    this.#changed();
-  }
-
-  async #ack(position: Position): Promise<void> {
-    if (this.#subscription) await this.#client.ack(this.#subscription.channel, position);
-  }
-
-  #find(id: string): Notification | undefined {
-    return [...this.#byPosition.values()].find((it) => it.id === id);
-  }
-
-  #newest(): Notification | undefined {
-    return this.#read().notifications[0];
-  }
-
-  #read(): InboxState {
-    const notifications = [...this.#byPosition.values()].sort((a, b) => comparePositions(b.position, a.position));
-    const unreadCount = notifications.filter((it) => !it.isRead || it.needsAcknowledgement).length;
-    return { notifications, unreadCount };
-  }
+function keep(
+  kept: Map<Position, Notification>,
+  { position, time, priority = "medium", data }: Message<NotificationData>,
+): void {
+  if (position === undefined) return;
+  const needsAcknowledgement = priority === "critical";
+  const { alertId: id = position, type } = data;
+  const of = data as Notification["data"];
+  kept.set(position, { id, position, time, type, priority, data: of, isRead: false, needsAcknowledgement });
+  if (kept.size <= KEPT_MAX) return;
+  const all = [...kept.values()];
+  const oldest = all.find((it) => !it.needsAcknowledgement) ?? all[0];
+  kept.delete(oldest?.position ?? "");
 }

@@ -1,7 +1,7 @@
 import type { Preferences, Tickwire, TickwireError } from "../index.js";
 import { sharedOf, useTickwire } from "./provider.js";
 import { createStore, type Store } from "./store.js";
-import { useStore, whole } from "./use-store.js";
+import { useStore } from "./use-store.js";
 
 /** What the user wants to be told of. */
 export interface PreferencesState {
@@ -45,5 +45,5 @@ function preferencesOf(client: Tickwire): Shared {
 export function useNotificationPreferences(): PreferencesState & { update: (change: PreferencesChange) => Promise<void> } {
   const client = useTickwire();
   const { store, update } = sharedOf(client, "preferences", () => preferencesOf(client));
-  return { ...useStore(store, LOADING, whole), update };
+  return { ...useStore(store, LOADING), update };
 }

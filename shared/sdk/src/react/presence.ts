@@ -1,7 +1,6 @@
 import type { Tickwire } from "../index.js";
 import { useSource } from "./provider.js";
 import type { Source } from "./store.js";
-import { whole } from "./use-store.js";
 
 /** Who is in a channel. */
 export interface PresenceState {
@@ -44,5 +43,5 @@ function follow(client: Tickwire, channel: string, changed: () => void): Source<
 /** Who is in a channel, where its namespace keeps presence. */
 export function usePresence(channel: string | null | undefined): PresenceState {
   const start = (client: Tickwire, changed: () => void) => follow(client, channel as string, changed);
-  return useSource(channel && `presence ${channel}`, LOADING, start, whole);
+  return useSource(channel && `presence ${channel}`, LOADING, start);
 }

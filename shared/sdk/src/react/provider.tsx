@@ -1,7 +1,7 @@
 import { createContext, type ReactNode, useContext, useEffect } from "react";
 import type { ConnectionState, Tickwire } from "../index.js";
 import { createStore, type Source } from "./store.js";
-import { useStore, whole } from "./use-store.js";
+import { useStore } from "./use-store.js";
 
 const Context = createContext<Tickwire | undefined>(undefined);
 
@@ -15,15 +15,22 @@ export interface TickwireProviderProps {
 /** Leaving a page and coming back in the same task, as StrictMode does, breaks nothing. */
 const mounts = new WeakMap<Tickwire, number>();
 
+/** How many there are after `change`. */
+function mounted(client: Tickwire, change: number): number {
+  const count = (mounts.get(client) ?? 0) + change;
+  mounts.set(client, count);
+  return count;
+}
+
 /** Gives the hooks below it their client: connects it on mount, and disconnects it one task after the last unmount. */
 export function TickwireProvider({ client, children }: TickwireProviderProps): ReactNode {
   useEffect(() => {
-    mounts.set(client, (mounts.get(client) ?? 0) + 1);
+    mounted(client, 1);
     client.connect();
     return () => {
-      mounts.set(client, (mounts.get(client) ?? 0) - 1);
+      mounted(client, -1);
       setTimeout(() => {
-        if (mounts.get(client) === 0) client.disconnect();
+        if (mounted(client, 0) === 0) client.disconnect();
       });
     };
   }, [client]);
@@ -56,11 +63,11 @@ export function sharedOf<T>(client: Tickwire, name: string, make: (forget: () =>
  * A part of the state that `start` keeps up while someone looks: one for all components that ask for the same `name`, none
  * without a name.
  */
-export function useSource<S, R>(
+export function useSource<S, R = S>(
   name: string | false | null | undefined,
   initial: S,
   start: (client: Tickwire, changed: () => void) => Source<S>,
-  select: (state: S) => R,
+  select?: (state: S) => R,
 ): R {
   const client = useTickwire();
   const make = (forget: () => void) => createStore(initial, (changed) => start(client, changed), forget);
@@ -78,7 +85,7 @@ export interface Connection extends ConnectionState {
 export function useWebSocketConnection(): Connection {
   const client = useTickwire();
   const start = (client: Tickwire, changed: () => void) => ({ read: () => client.state, stop: client.on("state", changed) });
-  const state = useSource("connection", OFFLINE, start, whole);
+  const state = useSource("connection", OFFLINE, start);
   return {
     ...state,
     isConnected: state.status === "connected",

@@ -1,7 +1,6 @@
 import type { Message, SessionFigures, SessionStatus, Tickwire } from "../index.js";
 import { useSource } from "./provider.js";
 import type { Source } from "./store.js";
-import { whole } from "./use-store.js";
 
 /** How far back the last status of a session is looked for. */
 const HISTORY = 200;
@@ -18,13 +17,17 @@ const LOADING: SessionState = { status: undefined, metrics: undefined, isLoading
 
 type SessionMessage = Pick<Message<unknown>, "data">;
 
+const STATUS = new Map<string, SessionStatus>([
+  ["session_started", "active"],
+  ["session_completed", "completed"],
+]);
+
 /** The state after a message; the same one if it says nothing of the status. */
 function after(state: SessionState, { data }: SessionMessage): SessionState {
-  const event = data as { type?: string; status?: SessionStatus; data?: SessionFigures };
-  if (event.type === "session_started") return { ...state, status: "active", isLoading: false };
-  if (event.type === "session_completed") return { ...state, status: "completed", isLoading: false };
-  if (event.type !== "session_status") return state;
-  return { status: event.status, metrics: { ...state.metrics, ...event.data }, isLoading: false };
+  const event = data as { type: string; status?: SessionStatus; data?: SessionFigures };
+  const status = event.type === "session_status" ? event.status : STATUS.get(event.type);
+  if (!status) return state;
+  return { status, metrics: event.data ? { ...state.metrics, ...event.data } : state.metrics, isLoading: false };
 }
 
 function follow(client: Tickwire, channel: string, changed: () => void): Source<SessionState> {
@@ -60,5 +63,5 @@ function follow(client: Tickwire, channel: string, changed: () => void): Source<
 /** A trading session live: its last known status and figures, then every change. */
 export function useRealTimeSessionStatus(sessionId: string | null | undefined): SessionState {
   const channel = `session:${sessionId}`;
-  return useSource(sessionId && `status ${channel}`, LOADING, (client, changed) => follow(client, channel, changed), whole);
+  return useSource(sessionId && `status ${channel}`, LOADING, (client, changed) => follow(client, channel, changed));
 }

@@ -4,7 +4,11 @@ import type { Store } from "./store.js";
 const nothing = () => () => {};
 
 /** A part of a store's state; the component renders again only when that part is another one. No store: the initial state. */
-export function useStore<S, R>(store: Store<S> | undefined, initial: S, select: (state: S) => R): R {
+export function useStore<S, R = S>(
+  store: Store<S> | undefined,
+  initial: S,
+  select: (state: S) => R = whole as (state: S) => never,
+): R {
   const memo = useRef<{ state: S; select: unknown; part: R } | undefined>(undefined);
   const read = (state: S): R => {
     const last = memo.current;

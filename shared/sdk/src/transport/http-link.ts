@@ -25,6 +25,8 @@ export interface Wanted {
   /** Of the `subscribe` that awaits its answer. */
   id: number | undefined;
   readonly keys: ReadonlySet<string> | undefined;
+  /** Where it stands, as the edge last said. */
+  cursor: Position | undefined;
 }
 
 /** What a transport over HTTP does in a round: one stream, or polls until the channels change. */
@@ -40,7 +42,6 @@ export class HttpLink implements Link {
   readonly #events: LinkEvents;
   readonly #round: Round;
   readonly #wanted = new Map<string, Wanted>();
-  readonly #cursors = new Map<string, Position>();
   #token: string | undefined;
   #greeting: number | undefined;
   #running: AbortController | undefined;
@@ -63,23 +64,19 @@ export class HttpLink implements Link {
 
   /** Where the channels stand, as the edge writes it. */
   get cursors(): string {
-    return [...this.#cursors].map(([channel, position]) => `${channel}@${position}`).join(",");
+    return [...this.#wanted].flatMap(([channel, { cursor }]) => (cursor ? `${channel}@${cursor}` : [])).join(",");
   }
 
   wanted(channel: string): Wanted | undefined {
     return this.#wanted.get(channel);
   }
 
-  cursor(channel: string): Position | undefined {
-    return this.#cursors.get(channel);
-  }
-
   /** Takes where the channels stand from the edge's text. */
   moveTo(cursors: string): void {
     for (const entry of cursors.split(",")) {
       const at = entry.lastIndexOf("@");
-      const channel = entry.slice(0, Math.max(at, 0));
-      if (this.#wanted.has(channel)) this.#cursors.set(channel, entry.slice(at + 1));
+      const wanted = this.#wanted.get(entry.slice(0, Math.max(at, 0)));
+      if (wanted) wanted.cursor = entry.slice(at + 1);
     }
   }
 
@@ -112,9 +109,9 @@ export class HttpLink implements Link {
     headers: Record<string, string>,
     signal: AbortSignal,
   ): Promise<Response | undefined> {
-    const authorization = this.#token !== undefined && { authorization: `Bearer ${this.#token}` };
+    const all = { ...headers, ...(this.#token && { authorization: `Bearer ${this.#token}` }) };
     const url = `${this.#base()}${path}?${new URLSearchParams(query)}`;
-    const answer = await this.#dial.fetch(url, { headers: { ...headers, ...authorization }, signal, cache: "no-store" });
+    const answer = await this.#dial.fetch(url, { headers: all, signal, cache: "no-store" });
     if (answer.ok || signal.aborted) return answer;
     await this.#refused(answer);
     return undefined;
@@ -125,10 +122,8 @@ export class HttpLink implements Link {
     const id = this.#greeting;
     if (id === undefined) return;
     this.#greeting = undefined;
-    const { sub, exp } = claims(this.#token);
-    const expiresAt = exp !== undefined && { expiresAt: exp * 1_000 };
-    const unknown = { connectionId: "", node: "", userId: sub ?? "", time: Date.now(), heartbeatInterval: 25_000 };
-    if (!this.#isOver) this.#events.frames([{ ...unknown, ...expiresAt, ...frame, id, type: "connected" }]);
+    const known = { connectionId: "", node: "", time: Date.now(), heartbeatInterval: 25_000, ...claims(this.#token) };
+    this.#tell({ ...known, ...frame, id, type: "connected" });
     this.#begin();
   }
 
@@ -139,20 +134,16 @@ export class HttpLink implements Link {
       this.#begin();
     } else if (command.type === "subscribe") this.#subscribe(command);
     else if (command.type === "unsubscribe") {
-      for (const channel of command.channels) {
-        this.#wanted.delete(channel);
-        this.#cursors.delete(channel);
-      }
+      for (const channel of command.channels) this.#wanted.delete(channel);
       this.#begin();
     } else if (command.type === "refresh") {
+      // Proved by the next request, which takes the place of the one under way before the old token ends that.
       this.#token = command.token;
-      const { exp } = claims(command.token);
-      this.#events.frames([
-        { type: "refreshed", ...(command.id !== undefined && { id: command.id }), expiresAt: (exp ?? 0) * 1_000 },
-      ]);
+      this.#tell({ type: "refreshed", id: command.id, expiresAt: claims(command.token).expiresAt as number });
+      this.#begin();
     } else if (command.type === "ping") {
       this.#dial.fetch(`${this.#base()}/healthz`, PROBE).then(
-        () => this.emit([{ type: "pong", ...(command.id !== undefined && { id: command.id }), time: Date.now() }]),
+        () => this.#tell({ type: "pong", id: command.id, time: Date.now() }),
         () => this.end({}),
       );
     } else if ("id" in command) this.#cannot(command.id, "calls");
@@ -163,9 +154,12 @@ export class HttpLink implements Link {
     // A code of this package's own beside those of the server.
     const code = "unsupported" as ErrorCode;
     const message = `${what} need a WebSocket`;
-    const refusal: ErrorFrame = { type: "error", ...(id !== undefined && { id }), code, message, retryable: true, ...more };
     // One task later, so that whoever subscribed can listen.
-    queueMicrotask(() => this.#isOver || this.#events.frames([refusal]));
+    queueMicrotask(() => this.#tell({ type: "error", id, code, message, retryable: true, ...more }));
+  }
+
+  #tell(frame: ServerFrame): void {
+    if (!this.#isOver) this.#events.frames([frame]);
   }
 
   #subscribe({ id, channels }: SubscribeCommand): void {
@@ -177,9 +171,7 @@ export class HttpLink implements Link {
         this.#cannot(id, "filters and views", { channel, retryAfterMs: RETRY_AFTER_MS });
         continue;
       }
-      this.#wanted.set(channel, { id, keys: keys && new Set(keys) });
-      if (since !== undefined) this.#cursors.set(channel, since);
-      else this.#cursors.delete(channel);
+      this.#wanted.set(channel, { id, keys: keys && new Set(keys), cursor: since });
     }
     this.#begin();
   }
@@ -211,7 +203,7 @@ export class HttpLink implements Link {
     const id = wanted.id;
     if (frame.type === "error") {
       this.#wanted.delete(frame.channel);
-      return [id === undefined ? frame : { ...frame, id }];
+      return [{ ...frame, id }];
     }
     if (frame.type === "message") return wanted.keys && !wanted.keys.has(frame.key ?? "") ? [] : [frame];
     if (frame.type !== "subscribed") return [frame];
@@ -252,11 +244,12 @@ export function before(messages: readonly MessageFrame[], channel: string, posit
 }
 
 /** What a token says of itself; nothing is verified here. */
-function claims(token: string | undefined): { sub?: string; exp?: number } {
+function claims(token = ""): Pick<ConnectedFrame, "userId" | "expiresAt"> {
   try {
-    const payload = (token ?? "").split(".")[1] ?? "";
-    return JSON.parse(atob(payload.replace(/-/g, "+").replace(/_/g, "/"))) as { sub?: string; exp?: number };
+    const payload = token.split(".")[1] as string;
+    const { sub, exp } = JSON.parse(atob(payload.replace(/-/g, "+").replace(/_/g, "/"))) as { sub: string; exp?: number };
+    return { userId: sub, expiresAt: exp && exp * 1_000 };
   } catch {
-    return {};
+    return { userId: "" };
   }
 }

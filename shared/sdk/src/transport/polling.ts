@@ -45,26 +45,26 @@ function frames(
   channels: readonly string[],
   { messages, next, reset = [], errors = [] }: Batch,
 ): ServerFrame[] {
-  const known = new Map(channels.map((channel) => [channel, link.cursor(channel)]));
+  const known = new Map(channels.map((channel) => [channel, link.wanted(channel)?.cursor]));
   link.moveTo(next);
   const refused = new Set(errors.map(({ channel }) => channel));
   const joined = channels.filter((channel) => link.wanted(channel)?.id !== undefined && !refused.has(channel));
   const answers = joined.map((channel) => {
     const own = messages.filter((message) => message.channel === channel);
     const recovered = known.get(channel) !== undefined && !reset.includes(channel);
-    const position = link.cursor(channel);
+    const position = link.wanted(channel)?.cursor;
     // A poll does not tell the class: the core goes by what each message carries.
     return {
       type: "subscribed",
       channel,
-      ...(position && { position }),
+      position,
       recovered,
       messages: own,
     } as unknown as SubscribedFrame;
   });
   const lost = reset.filter((channel) => !joined.includes(channel));
   const resets = lost.flatMap((channel): ServerFrame[] => {
-    const position = link.cursor(channel);
+    const position = link.wanted(channel)?.cursor;
     return position === undefined
       ? []
       : [{ type: "reset", channel, position: before(messages, channel, position), reason: "history_lost" }];

@@ -16,13 +16,19 @@ export const webSocket: Transport = {
   name: "websocket",
   open({ url, codec, WebSocket }: Dial, events: LinkEvents): Link {
     const socket = new WebSocket(url, [codec.protocol]);
-    let isOver = false;
+    const close = () => {
+      try {
+        socket.close(1000);
+      } catch {
+        // Still connecting in an implementation that does not allow it: it is closed once it is open, or by the server's timeout.
+      }
+    };
+    const forget = () => {
+      socket.onopen = close;
+      socket.onmessage = socket.onclose = null;
+    };
     const end = (code?: number) => {
-      if (isOver) return;
-      isOver = true;
-      socket.onopen = socket.onmessage = socket.onclose = null;
-      // An error that comes after the end has no consequence, but Node's `ws` throws those that nobody listens to.
-      socket.onerror = () => {};
+      forget();
       events.end({ code });
     };
     socket.binaryType = "arraybuffer";
@@ -38,23 +44,13 @@ export const webSocket: Transport = {
       }
       if (frames.length > 0) events.frames(frames);
     };
+    // The close that follows says it; but Node's `ws` throws errors that nobody listens to.
     socket.onerror = () => {};
     socket.onclose = ({ code }: { code: number }) => end(code);
-    const close = () => {
-      try {
-        socket.close(1000);
-      } catch {
-        // Still connecting in an implementation that does not allow it: the open handler is gone, the server's timeout ends it.
-      }
-    };
     return {
-      send: (commands) => {
-        if (!isOver) socket.send(codec.encode(commands));
-      },
+      send: (commands) => socket.send(codec.encode(commands)),
       close: () => {
-        isOver = true;
-        socket.onopen = () => close();
-        socket.onmessage = socket.onclose = null;
+        forget();
         close();
       },
     };

@@ -37,7 +37,7 @@ export class Site {
   static async start(code = readFileSync(`${ROOT}test/browser/app.tsx`, "utf8"), edge = 0): Promise<Site> {
     const { outputFiles } = await build({
       stdin: { contents: code, loader: "tsx", resolveDir: `${ROOT}test/browser` },
-      alias: { "@tickwire/client": `${ROOT}src/index.ts`, "@tickwire/client/react": `${ROOT}src/react/index.ts` },
+      alias: { "@tickwire/client": `${ROOT}dist/esm/index.js`, "@tickwire/client/react": `${ROOT}dist/esm/react/index.js` },
       bundle: true,
       minify: true,
       write: false,

@@ -368,6 +368,29 @@ describe("make before break", () => {
     expect(it.state.status).toBe("connected");
   });
 
+  test("what a successor that was given up says further in the same packet is not heard", async () => {
+    edge.serve();
+    const it = client();
+    const [seen, gaps]: [unknown[], unknown[]] = [[], []];
+    const subscription = it.subscribe(room);
+    subscription.on("message", ({ data }) => seen.push(data));
+    subscription.on("gap", (gap) => gaps.push(gap));
+    await pass(10);
+    const old = edge.socket;
+    edge.answer = (socket, command) => {
+      if (command.type === "connect") socket.push(connected(command.id));
+    };
+    old.push({ type: "reconnect", reason: "draining", afterMs: 0 });
+    await pass(10);
+    const next = edge.socket;
+    expect(next).not.toBe(old);
+    next.push({ type: "reconnect", reason: "draining", afterMs: 0 }, message(room, "9-9", "stray"));
+    old.push(message(room, "1-1", 1));
+    expect([seen, gaps]).toEqual([[1], []]);
+    expect(old.of("unsubscribe"), "nothing is asked for anew").toEqual([]);
+    expect(it.state.status).toBe("connected");
+  });
+
   test("an old node that ends first hands over to a successor under way", async () => {
     edge.serve();
     const it = client();

@@ -333,6 +333,23 @@ describe("consumers", () => {
     expect(seen).toEqual([1, 2]);
   });
 
+  test("a loop that is too slow gets what was kept, then the reason, and the subscription goes on", async () => {
+    const it = client();
+    const subscription = it.subscribe("room:1");
+    await pass(10);
+    const loop = subscription[Symbol.asyncIterator]();
+    const first = loop.next();
+    const count = 10_002;
+    for (let n = 1; n <= count; n += 1) edge.socket.push(message("room:1", `1-${n}`, n));
+    const seen = [(await first).value?.data];
+    const rest = (async () => {
+      for await (const { data } of loop) seen.push(data);
+    })();
+    await expect(rest).rejects.toMatchObject({ code: "overflow", channel: "room:1" });
+    expect(seen).toEqual(Array.from({ length: 10_000 }, (_, n) => n + 1));
+    expect(subscription.status).toBe("live");
+  });
+
   test("a listener may subscribe, unsubscribe and destroy while it is called", async () => {
     const it = client();
     const subscription = it.subscribe("room:1");

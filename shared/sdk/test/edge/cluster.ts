@@ -170,8 +170,11 @@ export class Cluster {
   }
 
   async stop(): Promise<void> {
-    for (const client of this.#clients) client.destroy();
-    await Promise.all(this.#processes.map((process) => process.stop()));
+    try {
+      for (const client of this.#clients) client.destroy();
+    } finally {
+      await Promise.all(this.#processes.map((process) => process.stop()));
+    }
     rmSync(this.#directory, { recursive: true, force: true });
   }
 }

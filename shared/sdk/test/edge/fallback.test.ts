@@ -121,6 +121,41 @@ describe.each([
   });
 });
 
+test("a token is replaced before its end without a break, and what is left is not heard any more", async () => {
+  const over = async (fallback: Transport) => {
+    let asked = 0;
+    const getToken = () => {
+      asked += 1;
+      return token("7", 4);
+    };
+    const client = cluster.client({ transports: [fallback], getToken });
+    const channel = `session:${fallback.name}:refresh`;
+    const got: number[] = [];
+    const left: number[] = [];
+    const subscription = client.subscribe<string, number>(channel);
+    subscription.on("message", ({ data }) => got.push(data));
+    const other = client.subscribe<string, number>(`${channel}:left`);
+    other.on("message", ({ data }) => left.push(data));
+    await until("both are live", () => subscription.status === "live" && other.status === "live");
+    const states: string[] = [];
+    client.on("state", ({ status }) => states.push(status));
+    other.unsubscribe();
+    const end = Date.now() + 6_000;
+    let sent = 0;
+    while (Date.now() < end) {
+      sent += 1;
+      await Promise.all([cluster.publish(channel, sent), cluster.publish(`${channel}:left`, sent)]);
+      await new Promise((resume) => setTimeout(resume, 50));
+    }
+    await until("all came", () => got.at(-1) === sent);
+    expect(got).toEqual(Array.from({ length: sent }, (_, n) => n + 1));
+    expect(asked, "the first one has ended").toBeGreaterThan(1);
+    expect(states, "the app notices nothing").toEqual([]);
+    expect(left).toEqual([]);
+  };
+  await Promise.all([over(serverSentEvents), over(longPolling)]);
+});
+
 test("a client on a fallback goes up by itself, and the app notices nothing", async () => {
   const network = new Network();
   // The first look up comes after 30 s: the clock of this test is that of the core alone.
