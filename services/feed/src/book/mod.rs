@@ -144,6 +144,8 @@ pub struct Book {
     pub(crate) resync_at_ms: Option<u64>,
     /// Hash of the last message applied: tells duplicates where the venue numbers nothing.
     pub(crate) last_hash: Option<u64>,
+    /// When the venue made the newest change that was applied, nanoseconds since the epoch: tells disorder where nothing is numbered.
+    pub(crate) newest_at: Option<i64>,
 }
 
 impl Book {

@@ -10,7 +10,7 @@ use tickwire_backplane::{
 };
 use tickwire_feed::{Config, FeedConfig, Source, simulate::Demo};
 use tickwire_protocol::namespace::Policy;
-use tickwire_telemetry::{TelemetryConfig, config, fail, fail_init, probe, shutdown};
+use tickwire_telemetry::{TelemetryConfig, config, fail, probe, shutdown};
 use tokio::net::TcpListener;
 
 /// Options that go before the configuration.
@@ -59,37 +59,26 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         return fail(&format!("{error:#}"));
     }
     let config = Config { feed, namespaces, telemetry };
-    let _telemetry = match tickwire_telemetry::init(&config.telemetry, "tickwire-feed") {
-        Ok(guard) => guard,
-        Err(error) => return fail_init(&error),
-    };
-    match serve(config, backplane) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let telemetry = config.telemetry.clone();
+    tickwire_telemetry::run(&telemetry, "tickwire-feed", serve(config, backplane))
 }
 
-fn serve(mut config: Config, redis: RedisConfig) -> anyhow::Result<()> {
-    tokio::runtime::Runtime::new().context("no runtime")?.block_on(async {
-        let shutdown = shutdown::on_signals();
-        // Runs while it is held.
-        let _demo = match config.feed.source {
-            Source::Exchanges => None,
-            Source::Recordings => {
-                let demo = Demo::start().await.context("no simulated exchanges")?;
-                tracing::warn!("recordings are replayed: this is not the market");
-                config.feed.venues.clone_from(&demo.venues);
-                Some(demo)
-            }
-        };
-        let place = redis.display_url();
-        let backplane = RedisBackplane::connect(redis).await.with_context(|| format!("no backplane at {place}"))?;
-        let listen = config.feed.listen;
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-        tickwire_feed::run(config, listener, backplane as Arc<dyn Backplane>, shutdown).await?;
-        Ok(())
-    })
+async fn serve(mut config: Config, redis: RedisConfig) -> anyhow::Result<()> {
+    let shutdown = shutdown::on_signals();
+    // Runs while it is held.
+    let _demo = match config.feed.source {
+        Source::Exchanges => None,
+        Source::Recordings => {
+            let demo = Demo::start().await.context("no simulated exchanges")?;
+            tracing::warn!("recordings are replayed: this is not the market");
+            config.feed.venues.clone_from(&demo.venues);
+            Some(demo)
+        }
+    };
+    let place = redis.display_url();
+    let backplane = RedisBackplane::connect(redis).await.with_context(|| format!("no backplane at {place}"))?;
+    let listen = config.feed.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    tickwire_feed::run(config, listener, backplane as Arc<dyn Backplane>, shutdown).await?;
+    Ok(())
 }

@@ -99,6 +99,17 @@ fn a_changed_level_fails_krakens_checksum_on_its_frame() {
     assert_eq!(anomalies(Exchange::Kraken, Market::Spot, &records).first(), Some(&expected));
 }
 
+/// Its checksum fits after each of the two: the book would be what it was before the newer one.
+#[test]
+fn of_two_changes_of_one_level_that_changed_places_kraken_s_older_one_is_out_of_order() {
+    let mut records = records("kraken-v2-derived.jsonl.gz");
+    let level = "\"type\":\"update\",\"data\":[{\"symbol\":\"XMR/USD\",\"bids\":[{\"price\":354.19000000,\"qty\":";
+    let (older, newer) = (nth(&records, &format!("{level}22.7"), 0), nth(&records, &format!("{level}30.3"), 0));
+    records.swap(older, newer);
+    let expected = (frame(&records, newer), Anomaly::OutOfOrder);
+    assert_eq!(anomalies(Exchange::Kraken, Market::Spot, &records).first(), Some(&expected));
+}
+
 #[test]
 fn a_changed_level_fails_binances_quote_at_the_same_update_id() {
     let mut records = records("binance-spot.jsonl.gz");

@@ -39,6 +39,8 @@ pub(crate) struct Book<'a> {
     pub(crate) is_snapshot: bool,
     /// Of the subscription, where the message says it.
     pub(crate) depth: Option<usize>,
+    /// When the exchange made it, nanoseconds since the epoch. Version 1 has the time of each order only.
+    pub(crate) made_at: Option<i64>,
     pub(crate) change: Change,
 }
 

@@ -106,7 +106,10 @@ fn book<'a>(cursor: &mut Cursor<'a>, is_snapshot: bool) -> Parsed<Book<'a>> {
             "bids" => book.change.bids = each(cursor, level)?,
             "asks" => book.change.asks = each(cursor, level)?,
             "checksum" => book.change.checksum = Some(cursor.signed()?),
-            "timestamp" => book.change.ts_exchange = instant::rfc3339(&cursor.string()?),
+            "timestamp" => {
+                book.made_at = instant::rfc3339(&cursor.string()?);
+                book.change.ts_exchange = book.made_at;
+            }
             _ => cursor.unknown()?,
         }
         Ok(())

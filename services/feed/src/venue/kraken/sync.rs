@@ -1,5 +1,6 @@
 //! Kraken's rule for books: nothing is numbered; after each message both sides are cut to the depth subscribed, and a CRC32 over
-//! the best ten of each must fit.
+//! the best ten of each must fit. Of two changes of one level that changed places, the checksum fits after each, and leaves the older
+//! quantity: the time of a change shows that.
 
 use std::fmt::Write;
 
@@ -13,11 +14,12 @@ const CHECKED: usize = 10;
 
 /// A change arrived.
 pub(super) fn book(id: usize, read: messages::Book<'_>, text: &str, desk: &mut Desk) {
-    let messages::Book { is_snapshot, depth, change, .. } = read;
+    let messages::Book { is_snapshot, depth, made_at, change, .. } = read;
     let checksum = change.checksum;
     let book = desk.book(id);
     book.depth = depth.or(book.depth);
     if is_snapshot {
+        book.newest_at = None;
         desk.is_repeated(id, text);
         return desk.install(id, change, |book| verify(book, checksum));
     }
@@ -28,6 +30,11 @@ pub(super) fn book(id: usize, read: messages::Book<'_>, text: &str, desk: &mut D
         desk.book(id).counts.stale += 1;
         return desk.anomaly(Some(id), Anomaly::Duplicate);
     }
+    let newest_at = &mut desk.book(id).newest_at;
+    if made_at.is_some() && made_at < *newest_at {
+        return desk.suspect(id, Anomaly::OutOfOrder);
+    }
+    *newest_at = made_at.or(*newest_at);
     desk.change(id, change, |book| verify(book, checksum));
 }
 
