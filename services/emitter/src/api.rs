@@ -83,11 +83,12 @@ impl App {
         })
     }
 
-    /// Takes over the revocations that are in force.
-    pub(crate) async fn refresh_revocations(&self) -> Result<(), tickwire_backplane::BackplaneError> {
-        let evicted = self.credentials.refresh(self.backplane.as_ref()).await?;
-        self.metrics.revocations_evicted.set(i64::try_from(evicted).unwrap_or(i64::MAX));
-        Ok(())
+    /// Takes over the revocations that are in force, again and again.
+    pub(crate) async fn keep_revocations(&self) {
+        let evicted = |count| {
+            self.metrics.revocations_evicted.set(i64::try_from(count).unwrap_or(i64::MAX));
+        };
+        self.credentials.keep_fresh(self.backplane.as_ref(), evicted).await;
     }
 }
 

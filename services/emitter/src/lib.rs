@@ -19,7 +19,7 @@ mod publish;
 mod throttle;
 mod value;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tickwire_auth::AuthError;
 use tickwire_backplane::Backplane;
@@ -28,9 +28,6 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, EmitterConfig};
 pub use escalate::EscalationConfig;
-
-/// How often revocations are read; a revoked service token works no longer than this.
-const REVOCATIONS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why an emitter does not start, or ends early.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +110,10 @@ pub async fn run(
         app.metrics.escalation.clone(),
     );
     let escalating = tokio::spawn(escalator.map_err(EmitterError::Webhook)?.run(shutdown.clone()));
-    let upkeep = tokio::spawn(keep_revocations(Arc::clone(&app), shutdown.clone()));
+    let upkeep = {
+        let (app, shutdown) = (Arc::clone(&app), shutdown.clone());
+        tokio::spawn(async move { shutdown.run_until_cancelled(app.keep_revocations()).await })
+    };
     let connections_max = app.config.emitter.connections_max;
     let draining = tokio::spawn(tell_draining(Arc::clone(&app), shutdown.clone()));
     tracing::info!(addr = %address, "listening");
@@ -131,18 +131,4 @@ pub async fn run(
 async fn tell_draining(app: Arc<api::App>, shutdown: CancellationToken) {
     shutdown.cancelled().await;
     app.readiness.set("draining", true);
-}
-
-async fn keep_revocations(app: Arc<api::App>, shutdown: CancellationToken) {
-    let mut interval = tokio::time::interval(REVOCATIONS_INTERVAL);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = interval.tick() => {}
-            () = shutdown.cancelled() => return,
-        }
-        if let Err(error) = app.refresh_revocations().await {
-            tracing::warn!(%error, "revocations could not be read; the known ones stay in force");
-        }
-    }
 }

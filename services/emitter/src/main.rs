@@ -9,7 +9,7 @@ use tickwire_auth::AuthConfig;
 use tickwire_backplane::redis::{RedisBackplane, RedisConfig};
 use tickwire_emitter::{Config, EmitterConfig, EscalationConfig};
 use tickwire_protocol::namespace::Policy;
-use tickwire_telemetry::{TelemetryConfig, config, fail, fail_init, probe, shutdown};
+use tickwire_telemetry::{TelemetryConfig, config, fail, probe, shutdown};
 use tokio::net::TcpListener;
 
 /// The sections that an emitter reads.
@@ -61,24 +61,8 @@ fn main() -> ExitCode {
     if let Err(error) = checked {
         return fail(&format!("{error:#}"));
     }
-    let _telemetry = match tickwire_telemetry::init(&config.telemetry, "tickwire-emitter") {
-        Ok(guard) => guard,
-        Err(error) => return fail_init(&error),
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(%error, "no runtime");
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(serve(config, backplane)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let telemetry = config.telemetry.clone();
+    tickwire_telemetry::run(&telemetry, "tickwire-emitter", serve(config, backplane))
 }
 
 async fn serve(config: Config, redis: RedisConfig) -> anyhow::Result<()> {

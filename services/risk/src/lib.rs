@@ -57,8 +57,6 @@ use lease::Lease;
 use metrics::Metrics;
 use peers::Peers;
 
-/// How often revocations are read; a revoked token works no longer than this.
-const REVOCATIONS_INTERVAL: Duration = Duration::from_secs(1);
 /// One call of the emitter takes at most this; keepers try again themselves.
 const EMITTER_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -108,7 +106,10 @@ pub async fn run(
     let wrap = |instrument: &tickwire_trading::Instrument, price| Input::Price(instrument.clone(), price);
     tasks.spawn(intake::prices(following, client.clone(), metrics, inputs.clone(), wrap));
     tasks.spawn(recover::run(Arc::clone(&backplane), peers.session.clone(), inputs.clone()));
-    tasks.spawn(keep_revocations(Arc::clone(&credentials), Arc::clone(&backplane)));
+    tasks.spawn({
+        let (credentials, backplane) = (Arc::clone(&credentials), Arc::clone(&backplane));
+        async move { credentials.keep_fresh(&*backplane, |_| ()).await }
+    });
     let (swings, swung) = mpsc::channel(turbulence::SWINGS_MAX);
     let telling = turbulence::tell(swung, Arc::clone(&tools), Lease::new(turbulence::LEASE, &config.risk));
     tasks.spawn(telling);
@@ -160,15 +161,4 @@ fn follow(
     tasks.spawn(intake::changes(Arc::clone(&accounts), inputs.clone(), wrap));
     let (cluster, peer, ending) = (client.clone(), peers.algorithm.clone(), shutdown.clone());
     tasks.spawn(async move { accounts.follow(&cluster, &peer, ending).await });
-}
-
-async fn keep_revocations(credentials: Arc<Credentials>, backplane: Arc<dyn Backplane>) {
-    let mut interval = tokio::time::interval(REVOCATIONS_INTERVAL);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        interval.tick().await;
-        if let Err(error) = credentials.refresh(&*backplane).await {
-            tracing::warn!(%error, "revocations could not be read; the known ones stay in force");
-        }
-    }
 }

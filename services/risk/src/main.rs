@@ -12,7 +12,7 @@ use tickwire_backplane::{
 };
 use tickwire_protocol::namespace::Policy;
 use tickwire_risk::{Config, RiskConfig};
-use tickwire_telemetry::{TelemetryConfig, config, fail, fail_init, probe, shutdown};
+use tickwire_telemetry::{TelemetryConfig, config, fail, probe, shutdown};
 use tickwire_trading::config::TradingConfig;
 use tokio::net::TcpListener;
 
@@ -68,27 +68,16 @@ fn main() -> ExitCode {
     if let Err(error) = checked {
         return fail(&format!("{error:#}"));
     }
-    let _telemetry = match tickwire_telemetry::init(&config.telemetry, "tickwire-risk") {
-        Ok(guard) => guard,
-        Err(error) => return fail_init(&error),
-    };
-    match serve(config, backplane) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let telemetry = config.telemetry.clone();
+    tickwire_telemetry::run(&telemetry, "tickwire-risk", serve(config, backplane))
 }
 
-fn serve(config: Config, redis: RedisConfig) -> anyhow::Result<()> {
-    tokio::runtime::Runtime::new().context("no runtime")?.block_on(async {
-        let shutdown = shutdown::on_signals();
-        let place = redis.display_url();
-        let backplane = RedisBackplane::connect(redis).await.with_context(|| format!("no backplane at {place}"))?;
-        let listen = config.risk.listen;
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-        tickwire_risk::run(config, listener, backplane as Arc<dyn Backplane>, shutdown).await?;
-        Ok(())
-    })
+async fn serve(config: Config, redis: RedisConfig) -> anyhow::Result<()> {
+    let shutdown = shutdown::on_signals();
+    let place = redis.display_url();
+    let backplane = RedisBackplane::connect(redis).await.with_context(|| format!("no backplane at {place}"))?;
+    let listen = config.risk.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    tickwire_risk::run(config, listener, backplane as Arc<dyn Backplane>, shutdown).await?;
+    Ok(())
 }

@@ -22,7 +22,7 @@ mod log;
 mod metrics;
 mod outbox;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tickwire_auth::AuthError;
 use tickwire_backplane::Backplane;
@@ -34,9 +34,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use config::{Config, SessionConfig};
 
 use crate::{desk::Desk, keeper::Keeper, leases::Leases, metrics::Metrics};
-
-/// How often revocations are read; a revoked token works no longer than this.
-const REVOCATIONS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a session service does not start, or ends early.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +106,12 @@ pub async fn run(
             cluster.close().await;
         }
     });
-    tasks.spawn(keep_revocations(credentials, backplane, background.clone()));
+    tasks.spawn({
+        let shutdown = background.clone();
+        async move {
+            shutdown.run_until_cancelled(credentials.keep_fresh(&*backplane, |_| ())).await;
+        }
+    });
     tasks.spawn({
         let (vitals, shutdown) = (Arc::clone(&vitals), shutdown.clone());
         async move {
@@ -127,14 +129,4 @@ pub async fn run(
         tracing::warn!("what was in progress goes on from the journal at the next writer");
     }
     Ok(())
-}
-
-async fn keep_revocations(credentials: Arc<Credentials>, backplane: Arc<dyn Backplane>, shutdown: CancellationToken) {
-    let mut interval = tokio::time::interval(REVOCATIONS_INTERVAL);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while shutdown.run_until_cancelled(interval.tick()).await.is_some() {
-        if let Err(error) = credentials.refresh(backplane.as_ref()).await {
-            tracing::warn!(%error, "revocations could not be read; the known ones stay in force");
-        }
-    }
 }

@@ -9,7 +9,7 @@ use tickwire_auth::AuthConfig;
 use tickwire_backplane::redis::{RedisBackplane, RedisConfig};
 use tickwire_protocol::namespace::Policy;
 use tickwire_session::{Config, SessionConfig};
-use tickwire_telemetry::{TelemetryConfig, config, fail, fail_init, probe, shutdown};
+use tickwire_telemetry::{TelemetryConfig, config, fail, probe, shutdown};
 use tickwire_trading::TradingConfig;
 use tokio::net::TcpListener;
 
@@ -62,24 +62,8 @@ fn main() -> ExitCode {
     if let Err(error) = checked {
         return fail(&format!("{error:#}"));
     }
-    let _telemetry = match tickwire_telemetry::init(&config.telemetry, "tickwire-session") {
-        Ok(guard) => guard,
-        Err(error) => return fail_init(&error),
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(%error, "no runtime");
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(serve(config, backplane)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let telemetry = config.telemetry.clone();
+    tickwire_telemetry::run(&telemetry, "tickwire-session", serve(config, backplane))
 }
 
 async fn serve(config: Config, redis: RedisConfig) -> anyhow::Result<()> {

@@ -1,6 +1,9 @@
 //! Who calls: a token or an API key.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use http::{header, request::Parts};
 use tickwire_auth::{ApiKeys, AuthConfig, AuthError, Identity, Revocations, Secret, Verifier};
@@ -11,6 +14,9 @@ use crate::Refusal;
 
 /// Longest bearer that is looked at, bytes.
 const BEARER_BYTES_MAX: usize = 16 * 1024;
+
+/// How often revocations are read; a revoked token works no longer than this.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a service accepts from its callers.
 pub struct Credentials {
@@ -74,7 +80,22 @@ impl Credentials {
         Ok(Bearer::Token(identity))
     }
 
-    /// Takes over the revocations that are in force; to be called each second. Answers how many had to be forgotten so far.
+    /// Reads revocations again and again, until it is dropped; `evicted` hears how many had to be forgotten so far.
+    pub async fn keep_fresh(&self, backplane: &dyn Backplane, evicted: impl Fn(u64)) {
+        let mut rounds = tokio::time::interval(REFRESH_INTERVAL);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            rounds.tick().await;
+            match self.refresh(backplane).await {
+                Ok(count) => evicted(count),
+                Err(error) => {
+                    tracing::warn!(%error, "revocations could not be read; the known ones stay in force");
+                }
+            }
+        }
+    }
+
+    /// Takes over the revocations that are in force. Answers how many had to be forgotten so far.
     pub async fn refresh(&self, backplane: &dyn Backplane) -> Result<u64, BackplaneError> {
         let mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (controls, next) = backplane.controls_since(&mark).await?;

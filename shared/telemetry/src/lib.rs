@@ -16,7 +16,7 @@ mod probe;
 pub mod shutdown;
 pub mod trace;
 
-use std::{fmt::Display, io::Write, process::ExitCode};
+use std::{fmt::Display, future::Future, io::Write, process::ExitCode};
 
 pub use config::ConfigError;
 pub use logs::{Guard, InitError, LogFormat, OtlpProtocol, TelemetryConfig, init};
@@ -44,4 +44,32 @@ pub fn fail_init(error: &InitError) -> ExitCode {
     // As above.
     let _closed = writeln!(std::io::stderr(), "{error}{cause}");
     ExitCode::FAILURE
+}
+
+/// What a service's `main` does once its settings are checked: logs and traces, a runtime, `serve` until it ends. Why it ended early is
+/// logged, with its causes where the error's alternate form names them.
+pub fn run<E: Display>(
+    config: &TelemetryConfig,
+    service: &'static str,
+    serve: impl Future<Output = Result<(), E>>,
+) -> ExitCode {
+    // Until the end: what is not exported yet goes out when it is dropped.
+    let _guard = match init(config, service) {
+        Ok(guard) => guard,
+        Err(error) => return fail_init(&error),
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "no runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(serve) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -154,12 +154,6 @@ impl Load {
 
 /// Every claim in turn.
 pub(crate) fn check(engine: &Engine, build: &str, writes: bool) -> anyhow::Result<()> {
-    let with_logs = |stack: &Stack<'_>, result: anyhow::Result<()>| {
-        if result.is_err() {
-            stack.compose(&["logs", "--no-color", "--tail", "40"])?;
-        }
-        result
-    };
     let stack = Stack::up(engine, build, None)?;
     with_logs(&stack, claims(&stack, writes))?;
     drop(stack);
@@ -173,11 +167,15 @@ pub(crate) fn check(engine: &Engine, build: &str, writes: bool) -> anyhow::Resul
 /// The profile `tracing`; the engine has its collector's image.
 pub(crate) fn check_tracing(engine: &Engine, build: &str) -> anyhow::Result<()> {
     let stack = Stack::up(engine, build, Some("tracing"))?;
-    let checked = super::tracing::check(&stack);
-    if checked.is_err() {
+    with_logs(&stack, super::tracing::check(&stack))
+}
+
+/// What failed is told beside the services' last lines.
+fn with_logs(stack: &Stack<'_>, result: anyhow::Result<()>) -> anyhow::Result<()> {
+    if result.is_err() {
         stack.compose(&["logs", "--no-color", "--tail", "40"])?;
     }
-    checked
+    result
 }
 
 fn claims(stack: &Stack<'_>, writes: bool) -> anyhow::Result<()> {

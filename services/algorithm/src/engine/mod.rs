@@ -105,6 +105,11 @@ impl Engine {
         }
     }
 
+    /// Whether its session is, and nothing is open: nothing follows any more.
+    pub fn is_over(&self) -> bool {
+        self.status.is_over() && self.account.is_flat()
+    }
+
     /// Takes a market as it is now. Changes no order and no position; follow it with [`Engine::evaluate`].
     pub fn see(&mut self, quote: Arc<Quote>, now: u64) {
         let Some(desk) = self.desks.get_mut(&quote.instrument) else { return };

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use tickwire_client::{ClientError, Emitter, emitter::Outgoing};
 use tickwire_protocol::{ChannelName, ErrorCode, RawJson, time::now_ms};
-use tickwire_trading::{ACCOUNTS_CHANNEL, Figures, Instrument, KEPT, OpenPosition, Status};
+use tickwire_trading::{ACCOUNTS_CHANNEL, Figures, Instrument, KEPT, OpenPosition};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -32,6 +32,8 @@ pub(crate) struct Standing {
     pub(crate) capital: Decimal,
     /// `active`, `paused`, `closing`, …
     pub(crate) status: &'static str,
+    /// The session is, and nothing is open.
+    pub(crate) is_over: bool,
     pub(crate) algorithm: String,
     /// Gained or lost by what was closed, of every instrument that was traded.
     pub(crate) realized: BTreeMap<Instrument, Decimal>,
@@ -134,7 +136,7 @@ impl Herald {
             let data = RawJson::of(figures).map_err(|error| ClientError::InvalidOptions(error.to_string()))?;
             let mut account = Outgoing::new(self.accounts.clone(), data);
             account.key = Some(figures.session_id.to_string());
-            if is_over(standing) {
+            if standing.is_over {
                 // Nothing follows on these figures: they make room for another session's.
                 let kept_ms = u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX);
                 account.expires_at = Some(now_ms().saturating_add(kept_ms));
@@ -226,14 +228,6 @@ fn nothing(symbol: &Instrument, realized_pnl: Decimal) -> (Instrument, OpenPosit
         realized_pnl,
     };
     (key, position)
-}
-
-/// Whether its session is, and nothing is open.
-fn is_over(standing: &Standing) -> bool {
-    let is_over = [Status::Completed, Status::Expired, Status::EmergencyStopped]
-        .into_iter()
-        .any(|status| status.as_str() == standing.status);
-    is_over && standing.figures.is_flat()
 }
 
 /// Whether both hold the same, at whatever prices.

@@ -13,7 +13,7 @@ mod trader;
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use axum::Router;
@@ -30,9 +30,6 @@ pub use config::{AlgorithmConfig, Config, InvalidConfig};
 use floor::Floor;
 use markets::Markets;
 use metrics::Metrics;
-
-/// How often revocations are read.
-const REVOCATIONS: Duration = Duration::from_secs(1);
 
 /// Why the service does not start, or ends early.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +74,10 @@ pub async fn run(
         tokio::spawn(async move { sessions.follow(&cluster, &peer, shutdown).await })
     };
     let working = tokio::spawn(floor.run(shutdown.clone()));
-    let refreshing = tokio::spawn(refresh(Arc::clone(&credentials), Arc::clone(&backplane), shutdown.clone()));
+    let refreshing = {
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move { shutdown.run_until_cancelled(credentials.keep_fresh(&*backplane, |_| ())).await })
+    };
     let draining = {
         let (vitals, shutdown) = (Arc::clone(&vitals), shutdown.clone());
         tokio::spawn(async move {
@@ -137,16 +137,6 @@ fn parts(
     };
     let router = api::router(Arc::clone(&vitals), app);
     Ok(Parts { floor, credentials, vitals, router })
-}
-
-async fn refresh(credentials: Arc<Credentials>, backplane: Arc<dyn Backplane>, shutdown: CancellationToken) {
-    let mut rounds = tokio::time::interval(REVOCATIONS);
-    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while shutdown.run_until_cancelled(rounds.tick()).await.is_some() {
-        if let Err(error) = credentials.refresh(&*backplane).await {
-            tracing::warn!(%error, "revocations could not be read; the known ones stay in force");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -427,8 +427,8 @@ impl Trader {
             let capital = self.engine.account().capital();
             let positions = self.engine.account().positions();
             let realized = positions.map(|(symbol, position)| (symbol.clone(), position.realized())).collect();
-            let algorithm = self.algorithm.clone();
-            self.standings.send_replace(Some(Standing { figures, capital, status, algorithm, realized }));
+            let (is_over, algorithm) = (self.engine.is_over(), self.algorithm.clone());
+            self.standings.send_replace(Some(Standing { figures, capital, status, is_over, algorithm, realized }));
         }
     }
 }

@@ -65,6 +65,12 @@ impl RedisConfig {
     /// Finds what is wrong without reaching for Redis: a key out of its bounds, a URL or a file of certificates that cannot
     /// be read.
     pub fn validate(&self) -> Result<(), BackplaneError> {
+        self.check_bounds()?;
+        Topology::new(self).map(drop)
+    }
+
+    /// Names the first key that is out of its bounds.
+    pub(super) fn check_bounds(&self) -> Result<(), BackplaneError> {
         let within = |key: &str, value: usize, max: usize| {
             if (1..=max).contains(&value) {
                 Ok(())
@@ -74,8 +80,7 @@ impl RedisConfig {
         };
         within("partitions", self.partitions, PARTITIONS_MAX)?;
         within("publishers", self.publishers, 16)?;
-        within("pool_size", self.pool_size, 256)?;
-        Topology::new(self).map(drop)
+        within("pool_size", self.pool_size, 256)
     }
 
     /// The URL without its user and password, for messages.

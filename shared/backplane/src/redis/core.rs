@@ -110,7 +110,7 @@ pub(super) struct Health {
 
 impl Core {
     pub(super) fn new(config: RedisConfig) -> Result<Self, BackplaneError> {
-        config.validate()?;
+        config.check_bounds()?;
         let keys = Keys::new(config.partitions);
         let topology = Topology::new(&config)?;
         let critical_replicas = config.critical_replicas.unwrap_or_else(|| u32::from(topology.is_sentinel()));
