@@ -44,7 +44,7 @@ struct Herald {
     accounts: ChannelName,
     metrics: Arc<Metrics>,
     figures: Option<Figures>,
-    /// What was told of each position last.
+    /// What was told of each position last; one that was closed has a quantity of zero.
     positions: BTreeMap<Instrument, OpenPosition>,
     positions_at: Option<Instant>,
     strategy: Option<(&'static str, Decimal, Instant)>,
@@ -151,19 +151,14 @@ impl Herald {
                 }
                 Err(error) => return Err(error),
             }
-            if self.figures.is_none() {
-                // An earlier process may have died before it told what was closed.
-                self.positions =
-                    standing.realized.iter().map(|(symbol, realized)| nothing(symbol, *realized)).collect();
-            }
             self.figures = Some(figures.clone());
         }
         let now = Instant::now();
-        let positions = figures.positions.iter().map(|position| (position.symbol.clone(), position.clone())).collect();
+        let positions = self.positions_in(standing);
         let mut is_whole = true;
         if self.positions != positions {
             let is_due = self.positions_at.is_none_or(|before| now >= before + POSITION_PACE);
-            if is_last || is_due || !is_same_size(&self.positions, &positions) {
+            if is_last || is_due || !is_same_trade(&self.positions, &positions) {
                 self.tell_positions(standing, positions).await?;
                 self.positions_at = Some(now);
             } else {
@@ -183,21 +178,33 @@ impl Herald {
         Ok(is_whole && (is_same || is_due))
     }
 
-    /// Positions that changed, those that were closed with a quantity of zero.
+    /// Everything that was traded: what is open, and what was closed with a quantity of zero. A position may have been opened and closed
+    /// since it was told last, or told by an earlier process: what it gained tells that.
+    fn positions_in(&self, standing: &Standing) -> BTreeMap<Instrument, OpenPosition> {
+        let zero = Decimal::ZERO;
+        let closed = standing.realized.iter().map(|(symbol, &realized_pnl)| {
+            let before = self.positions.get(symbol);
+            let position = OpenPosition {
+                symbol: symbol.clone(),
+                quantity: zero,
+                entry_price: before.map_or(zero, |before| before.entry_price),
+                mark_price: before.map_or(zero, |before| before.mark_price),
+                unrealized_pnl: zero,
+                realized_pnl,
+            };
+            (symbol.clone(), position)
+        });
+        let open = standing.figures.positions.iter().map(|position| (position.symbol.clone(), position.clone()));
+        closed.chain(open).collect()
+    }
+
     async fn tell_positions(
         &mut self,
         standing: &Standing,
         now: BTreeMap<Instrument, OpenPosition>,
     ) -> Result<(), ClientError> {
         let figures = &standing.figures;
-        let closed = self.positions.values().filter(|before| !now.contains_key(&before.symbol)).map(|before| {
-            let zero = Decimal::ZERO;
-            let realized_pnl = standing.realized.get(&before.symbol).copied().unwrap_or(before.realized_pnl);
-            OpenPosition { quantity: zero, unrealized_pnl: zero, realized_pnl, ..before.clone() }
-        });
-        let changed = now.values().filter(|position| self.positions.get(&position.symbol) != Some(position)).cloned();
-        let updates: Vec<OpenPosition> = closed.chain(changed).collect();
-        for position in updates {
+        for position in now.values().filter(|position| self.positions.get(&position.symbol) != Some(position)) {
             let body = json!({
                 "userId": figures.user_id,
                 "symbol": position.symbol,
@@ -215,27 +222,10 @@ impl Herald {
     }
 }
 
-/// A position that was closed, as long as nothing more is known of it.
-fn nothing(symbol: &Instrument, realized_pnl: Decimal) -> (Instrument, OpenPosition) {
-    let zero = Decimal::ZERO;
-    let (symbol, key) = (symbol.clone(), symbol.clone());
-    let position = OpenPosition {
-        symbol,
-        quantity: zero,
-        entry_price: zero,
-        mark_price: zero,
-        unrealized_pnl: zero,
-        realized_pnl,
-    };
-    (key, position)
-}
-
-/// Whether both hold the same, at whatever prices.
-fn is_same_size(one: &BTreeMap<Instrument, OpenPosition>, other: &BTreeMap<Instrument, OpenPosition>) -> bool {
-    let sizes = |positions: &BTreeMap<Instrument, OpenPosition>| -> Vec<(Instrument, Decimal)> {
-        positions.iter().map(|(symbol, position)| (symbol.clone(), position.quantity)).collect()
-    };
-    sizes(one) == sizes(other)
+/// Whether nothing was traded between the two, whatever the prices are.
+fn is_same_trade(one: &BTreeMap<Instrument, OpenPosition>, other: &BTreeMap<Instrument, OpenPosition>) -> bool {
+    let traded = |position: &OpenPosition| (position.symbol.clone(), position.quantity, position.realized_pnl);
+    one.values().map(traded).eq(other.values().map(traded))
 }
 
 fn strategy(standing: &Standing) -> Value {

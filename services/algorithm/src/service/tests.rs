@@ -2,6 +2,7 @@
 
 mod agents;
 mod api;
+mod herald;
 mod killed;
 
 use std::{

@@ -71,7 +71,7 @@ fn stops_told(log: &Log, id: &str) -> usize {
     heard(log, |data| data["type"] == "emergency_stop" && data["sessionId"] == id).len()
 }
 
-/// Waits until both devices have every alert, and the owner every fill.
+/// Waits until both devices have every alert, and the owner every fill and every position as it was closed.
 pub(crate) async fn told_everything(backplane: &dyn Backplane, owner: &Owner, ids: &[String]) {
     for id in ids {
         let stops = usize::from(!journal(backplane, "stop", id).await.is_empty());
@@ -84,13 +84,21 @@ pub(crate) async fn told_everything(backplane: &dyn Backplane, owner: &Owner, id
             })
             .await;
         }
-        let fills =
-            journal(backplane, "account", id).await.iter().filter(|entry| entry["event"]["type"] == "filled").count();
-        until(&format!("{}'s trades of {id}: {fills}", owner.user), async || {
+        let Rebuilt { fills, flow, .. } = rebuild(owner, id, &journal(backplane, "account", id).await);
+        until(&format!("{}'s trades of {id}: {}", owner.user, fills.len()), async || {
             heard(&owner.orders, |data| data["type"] == "trade_executed" && data["sessionId"] == json!(id)).len()
-                >= fills
+                >= fills.len()
         })
         .await;
+        if !fills.is_empty() {
+            until(&format!("{}'s closed position of {id}: {flow}", owner.user), async || {
+                let told = heard(&owner.positions, |data| data["sessionId"] == json!(id));
+                told.last().is_some_and(|last| {
+                    (Decimal::ZERO, flow) == (decimal(&last["quantity"]), decimal(&last["realizedPnL"]))
+                })
+            })
+            .await;
+        }
     }
     for log in [&owner.phone, &owner.laptop, &owner.orders, &owner.positions] {
         let heard = log.lock().unwrap();
