@@ -115,6 +115,8 @@ pub(crate) struct Hub {
     pub(crate) connections: Slab<Box<Connection>>,
     pub(crate) channels: Slab<Channel>,
     pub(crate) by_name: HashMap<ChannelName, ChannelId, ahash::RandomState>,
+    /// Ids of subscribe requests that wait for their reply, by the subscription's serial: one each at most.
+    pub(crate) unanswered: HashMap<u32, i64, ahash::RandomState>,
     /// What connections get alike, until it is written.
     pub(crate) gather: Gather,
     /// Have messages to be written when the pace allows.
@@ -152,6 +154,7 @@ impl Hub {
             connections: Slab::new(),
             channels: Slab::new(),
             by_name: HashMap::default(),
+            unanswered: HashMap::default(),
             gather: Gather::new(encoder),
             dirty: Vec::new(),
             urgent: Vec::new(),

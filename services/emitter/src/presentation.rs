@@ -2,7 +2,8 @@
 //!
 //! Decided here, when the notification is made, and not where it is delivered: quiet hours are about the time at which
 //! something happened, and every device of the user gets the same answer. What is muted is not stored at all; what is
-//! silent is stored and delivered like the rest, and its `presentation` says so. Only notifications pass here: what a
+//! silent is stored and delivered like the rest, and its `presentation` says so; what is shown with sound and toast goes as
+//! it was given. Only notifications pass here: what a
 //! backend publishes to an inbox channel itself is its own affair.
 
 use bytes::Bytes;
@@ -20,7 +21,7 @@ use crate::{
 };
 
 impl App {
-    /// `publish` with its `presentation`, or `None` if its user does not want it. What carries no alert is no notification
+    /// `publish`, with a `presentation` unless it is shown in full, or `None` if its user does not want it. What carries no alert is no notification
     /// and stays as it is.
     pub(crate) async fn present(&self, publish: Publish) -> Result<Option<Publish>, Refusal> {
         let Some(alert) = &publish.alert else { return Ok(Some(publish)) };
@@ -32,7 +33,10 @@ impl App {
             Presentation::Drop => ("dropped", None),
         };
         self.metrics.notifications.get_or_create(&PresentationLabels { presentation: name }).inc();
-        let data = shown.map(|(sound, toast)| with_presentation(&publish.data, sound, toast));
+        let data = shown.map(|shown| match shown {
+            (true, true) => publish.data.clone(),
+            (sound, toast) => with_presentation(&publish.data, sound, toast),
+        });
         Ok(data.map(|data| Publish { data, ..publish }))
     }
 }

@@ -67,7 +67,7 @@ pub(crate) struct Receipt {
 /// What of a request concerns all its messages.
 #[derive(Debug, Default)]
 pub(crate) struct RequestContext {
-    /// `Idempotency-Key`.
+    /// `Idempotency-Key`, checked, or what was made of it.
     pub(crate) idempotency_key: Option<String>,
     /// W3C trace context, if sampled.
     pub(crate) traceparent: Option<String>,
@@ -112,10 +112,10 @@ impl App {
         if let Some(key) = &key {
             check_key("key", key)?;
         }
-        let idempotency_key = idempotency_key.or_else(|| context.idempotency_key.clone());
         if let Some(key) = &idempotency_key {
             check_key("idempotencyKey", key)?;
         }
+        let idempotency_key = idempotency_key.or_else(|| context.idempotency_key.clone());
         let draft = self.draft(context, channel, data)?;
         if let Some(expires_at) = expires_at {
             if draft.policy.class != DeliveryClass::Latest {
@@ -125,8 +125,10 @@ impl App {
                 return Err(Refusal::bad_request("`expiresAt` is not in the future"));
             }
         }
+        // The signature is over the sender's time: who verifies it needs that one.
+        let time_ms = timestamp.filter(|_| signature.is_some()).unwrap_or(draft.time_ms);
         let (priority, expires_at_ms) = (priority.unwrap_or_default(), expires_at);
-        Ok(Publish { key, priority, tags, idempotency_key, signature, expires_at_ms, ..draft })
+        Ok(Publish { key, priority, tags, idempotency_key, signature, expires_at_ms, time_ms, ..draft })
     }
 
     fn check_signature(

@@ -5,8 +5,9 @@
 
 use std::{
     borrow::Cow,
+    collections::VecDeque,
     fs::File,
-    io::{BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
 
@@ -17,6 +18,9 @@ use crate::{Error, model::instant};
 
 /// A line's bound: the largest frame seen is 5.1 MB, and escaping may double it.
 pub const LINE_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes read ahead at most, and then to the end of a line.
+const AHEAD_BYTES_MAX: usize = 16 << 20;
 
 /// Which way a record went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -60,12 +64,15 @@ impl Record<'_> {
     }
 }
 
-/// A recording, read line by line: memory holds one line.
+/// A recording, read line by line, once: it may be a pipe. Memory holds one line, and what was looked at ahead.
 pub struct Recording {
     path: PathBuf,
     source: BufReader<Box<dyn Read + Send>>,
     line: Vec<u8>,
+    /// Of `line`, from 1.
     number: usize,
+    /// Lines that were looked at and are still to come, with their numbers.
+    ahead: VecDeque<(usize, Vec<u8>)>,
 }
 
 impl std::fmt::Debug for Recording {
@@ -75,22 +82,56 @@ impl std::fmt::Debug for Recording {
 }
 
 impl Recording {
-    /// Opens a file; `.gz` is unpacked on the way.
+    /// Opens a file; `.gz` is unpacked on the way. `-` is standard input.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|source| Error::Recording { path: path.to_owned(), source })?;
         let packed = path.extension().is_some_and(|extension| extension == "gz");
-        let source: Box<dyn Read + Send> =
-            if packed { Box::new(MultiGzDecoder::new(BufReader::new(file))) } else { Box::new(file) };
+        let source: Box<dyn Read + Send> = if path == Path::new("-") {
+            Box::new(io::stdin())
+        } else {
+            let file = File::open(path).map_err(|source| Error::Recording { path: path.to_owned(), source })?;
+            if packed { Box::new(MultiGzDecoder::new(BufReader::new(file))) } else { Box::new(file) }
+        };
         Ok(Self {
             path: path.to_owned(),
             source: BufReader::with_capacity(1 << 16, source),
             line: Vec::new(),
             number: 0,
+            ahead: VecDeque::new(),
         })
     }
 
     /// The next record; None at the end. Empty lines are passed over.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Error> {
+        if let Some((number, line)) = self.ahead.pop_front() {
+            (self.number, self.line) = (number, line);
+        } else if !self.next_line()? {
+            return Ok(None);
+        }
+        serde_json::from_slice(&self.line).map(Some).map_err(|source| Error::Record {
+            path: self.path.clone(),
+            line: self.number,
+            source,
+        })
+    }
+
+    /// Shows the next records, at most `records`, up to the first that is none; [`Recording::next_record`] yields them all the same.
+    pub(crate) fn look_ahead(&mut self, records: usize, mut see: impl FnMut(&Record<'_>)) -> Result<(), Error> {
+        let mut bytes = 0;
+        while self.ahead.len() < records && bytes < AHEAD_BYTES_MAX && self.next_line()? {
+            let record = serde_json::from_slice(&self.line).ok();
+            record.iter().for_each(&mut see);
+            let is_none = record.is_none();
+            bytes += self.line.len();
+            self.ahead.push_back((self.number, std::mem::take(&mut self.line)));
+            if is_none {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the next line that is not empty; false at the end.
+    fn next_line(&mut self) -> Result<bool, Error> {
         loop {
             self.line.clear();
             let mut limited = self.source.by_ref().take(LINE_BYTES_MAX as u64);
@@ -98,20 +139,15 @@ impl Recording {
                 .read_until(b'\n', &mut self.line)
                 .map_err(|source| Error::Recording { path: self.path.clone(), source })?;
             if read == 0 {
-                return Ok(None);
+                return Ok(false);
             }
             self.number += 1;
             if read == LINE_BYTES_MAX {
                 return Err(Error::LongRecord { path: self.path.clone(), line: self.number, max: LINE_BYTES_MAX });
             }
             if !self.line.trim_ascii().is_empty() {
-                break;
+                return Ok(true);
             }
         }
-        serde_json::from_slice(&self.line).map(Some).map_err(|source| Error::Record {
-            path: self.path.clone(),
-            line: self.number,
-            source,
-        })
     }
 }

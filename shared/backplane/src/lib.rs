@@ -154,6 +154,13 @@ pub struct History {
     pub complete: bool,
 }
 
+impl History {
+    /// Whether `since` is a position that this channel does not have: of another epoch, or beyond its newest.
+    pub fn lacks(&self, since: Position) -> bool {
+        since.epoch != self.top.epoch || since > self.top
+    }
+}
+
 /// A channel's current values, one per key, oldest change first; and the position they are the state of.
 #[derive(Debug, Clone)]
 pub struct Snapshot {

@@ -51,6 +51,10 @@ pub async fn read(timeout: Duration, parts: &Parts, body: Body, bytes_max: usize
         return Err(Refusal::bad_request(message).status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     };
     let too_large = || Refusal::new(ErrorCode::TooLarge, format!("the body is longer than {bytes_max} bytes"));
+    // What says itself that it is too long is not waited for.
+    if axum::body::HttpBody::size_hint(&body).lower() > bytes_max as u64 {
+        return Err(too_large());
+    }
     let reading = axum::body::to_bytes(body, bytes_max);
     let bytes = match tokio::time::timeout(timeout, reading).await {
         Ok(Ok(bytes)) => bytes,

@@ -56,7 +56,7 @@ pub struct Malformed {
 
 impl Malformed {
     /// One whose `id` is not known.
-    pub(crate) fn new(message: impl Into<String>) -> Self {
+    pub fn new(message: impl Into<String>) -> Self {
         Self { id: None, message: message.into() }
     }
 

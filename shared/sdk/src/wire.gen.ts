@@ -420,7 +420,6 @@ export interface EmergencyStopData {
   reason: string;
   timestamp: number;
   alertId: string;
-  presentation: Presentation;
 }
 
 export interface MarketDataData {
@@ -460,7 +459,7 @@ export interface NotificationData {
   expiresAt?: number;
   escalateAfterMs?: number;
   alertId: string;
-  presentation: Presentation;
+  presentation?: Presentation;
 }
 
 export interface Presentation {

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{header::ORIGIN, request::Parts};
+use http::request::Parts;
 use tickwire_auth::Identity;
 use tickwire_protocol::{ErrorCode, dialect::Dialect};
 use tokio::sync::SemaphorePermit;
@@ -140,9 +140,9 @@ impl<'s> Visitor<'s> {
     }
 }
 
-/// Whether this is a page that has not sent its token yet.
+/// Whether this client has not sent its token yet: a page, or another user of an SDK.
 pub(super) fn sends_token_later(head: &Parts) -> bool {
-    head.headers.contains_key(ORIGIN) && credentials::token(&head.headers, head.uri.query()).is_none()
+    credentials::token(&head.headers, head.uri.query()).is_none()
 }
 
 /// Verifies a token that came from `peer`, and counts a failure against it.

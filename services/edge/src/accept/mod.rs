@@ -195,7 +195,7 @@ async fn upgrade(visitor: &Visitor<'_>, head: &Parts, area: Option<&str>) -> Ans
             let handshake = admission.handshake(dialect, extension.is_some(), area);
             visitor.set_outcome(Outcome::Attach(Box::new(handshake)));
         }
-        // With a token the client can read the status. A page that will send one in `connect` cannot.
+        // Who sends the token with the upgrade reads the status. A page, which sends it in `connect`, cannot.
         Err(refusal) if gate::sends_token_later(head) && refusal.is_for_now() => {
             visitor.set_outcome(Outcome::Farewell(dialect.unwrap_or(Dialect::Json), refusal));
         }

@@ -17,7 +17,7 @@ use super::{
     state::{self, Ask, Effect, Effects, Wanted},
 };
 use crate::{
-    hub::{Hub, REPLACED, Shard, rate::Rate},
+    hub::{Hub, REPLACED, Shard, membership::Left, rate::Rate},
     metrics::reason,
     offences::Offence,
 };
@@ -118,14 +118,7 @@ impl Shard {
             Effect::Subscribe { wanted, owner_only: true } => {
                 self.spawn_for(id, Rc::clone(self).join_if_owner(id, *wanted));
             }
-            Effect::Unsubscribe { id: request, channel } => {
-                if self.leave(id, &channel) {
-                    self.reply(id, &Event::Unsubscribed { id: request, channel });
-                } else {
-                    let text = "not subscribed to this channel";
-                    self.reply(id, &state::error(request, ErrorCode::NotSubscribed, text, Some(channel.as_str())));
-                }
-            }
+            Effect::Unsubscribe { id: request, channel } => self.unsubscribe(id, request, channel),
             Effect::Verify { id: request, token, refresh } => {
                 self.spawn_for(id, Rc::clone(self).verify(id, request, token, refresh));
             }
@@ -136,6 +129,19 @@ impl Shard {
                 self.spawn_for(id, Rc::clone(self).ask_if_owner(id, request, *ask, channel));
             }
         }
+    }
+
+    /// Every subscribe gets a reply: one that is left before its own gets an error, ahead of `unsubscribed`.
+    fn unsubscribe(&self, id: ConnectionId, request: Option<i64>, channel: ChannelName) {
+        let error = |request, text| state::error(request, ErrorCode::NotSubscribed, text, Some(channel.as_str()));
+        match self.leave(id, &channel) {
+            None => return self.reply(id, &error(request, "not subscribed to this channel")),
+            Some(Left::Unanswered(subscribe)) => {
+                self.reply(id, &error(subscribe, "unsubscribed before the subscription was there"));
+            }
+            Some(Left::Answered) => {}
+        }
+        self.reply(id, &Event::Unsubscribed { id: request, channel });
     }
 
     /// Runs a call for a connection; its next command waits for it. What needs no waiting is done at once.
@@ -272,8 +278,10 @@ impl Shard {
     }
 
     fn evict(&self, id: ConnectionId, channel: ChannelName) {
-        if self.leave(id, &channel) {
-            self.reply(id, &Event::Unsubscribed { id: None, channel });
+        match self.leave(id, &channel) {
+            Some(Left::Answered) => self.reply(id, &Event::Unsubscribed { id: None, channel }),
+            Some(Left::Unanswered(subscribe)) => self.reply(id, &state::forbidden(subscribe, &channel)),
+            None => {}
         }
     }
 
@@ -365,13 +373,12 @@ impl Shard {
         policy: &Policy,
         query: HistoryQuery,
     ) -> Result<Event, BackplaneError> {
-        let History { top, publications, complete } = self.node.backplane.history(channel, policy, query).await?;
-        let lies_elsewhere = |since: Position| since.epoch != top.epoch || since > top;
-        if !query.reverse && query.since.is_some_and(lies_elsewhere) {
+        let history = self.node.backplane.history(channel, policy, query).await?;
+        if !query.reverse && query.since.is_some_and(|since| history.lacks(since)) {
             let text = "the history does not know this position: read it without `since`";
             return Ok(state::error(request, ErrorCode::UnrecoverablePosition, text, Some(channel.as_str())));
         }
-        let messages = publications;
+        let History { top, publications: messages, complete } = history;
         Ok(Event::History { id: request, channel: channel.clone(), position: top, messages, complete })
     }
 

@@ -169,9 +169,14 @@ impl State {
     }
 
     /// Takes a frame apart.
-    pub(crate) fn on_frame(&mut self, now: Instant, frame: &[u8], limits: &LimitsConfig) -> Decoded {
+    pub(crate) fn on_frame(&mut self, now: Instant, frame: &[u8], text: bool, limits: &LimitsConfig) -> Decoded {
         let dialect = *self.dialect.get_or_insert_with(|| Dialect::detect(frame));
-        let requests = dialect.decode(frame, &DecodeLimits::default());
+        let requests = if text && dialect.is_binary() {
+            // One mistake, not one for each character.
+            vec![Err(Malformed::new("this dialect comes in binary frames"))]
+        } else {
+            dialect.decode(frame, &DecodeLimits::default())
+        };
         let commands = u32::try_from(requests.len()).unwrap_or(u32::MAX);
         let refused = self.spending.spend(now, frame.len(), commands, limits).err().map(Refusal::rate);
         Decoded { requests, refused }
@@ -271,7 +276,8 @@ impl State {
                     let mut publish = Publish::new(channel, policy, data);
                     publish.time_ms = context.now_ms;
                     publish.key = key;
-                    publish.idempotency_key = idempotency_key;
+                    // No user's key silences another's message. No user id holds the separator.
+                    publish.idempotency_key = idempotency_key.map(|key| format!("{}:{key}", identity.user.as_str()));
                     publish.publisher = Some(identity.user.clone());
                     publish
                 };
@@ -357,7 +363,11 @@ impl State {
             let refusal = Refusal::channels(most);
             return refuse(id, refusal.code, &refusal.message, name);
         }
-        let options = match options(&request, policy, self, context.limits) {
+        let params_max = context.limits.params_bytes;
+        if request.params.as_ref().is_some_and(|params| params.bytes().len() > params_max) {
+            return refuse(id, ErrorCode::TooLarge, &format!("params may have {params_max} bytes at most"), name);
+        }
+        let options = match options(&request, policy, self) {
             Ok(options) => options,
             Err(text) => return refuse(id, ErrorCode::BadRequest, &text, name),
         };
@@ -460,15 +470,7 @@ fn depth(request: &SubscriptionRequest, policy: &Policy) -> Result<Option<Depth>
 }
 
 /// Compiles what stands beside the channel's name.
-fn options(
-    request: &SubscriptionRequest,
-    policy: &Policy,
-    state: &State,
-    limits: &LimitsConfig,
-) -> Result<Option<Box<Options>>, String> {
-    if request.params.as_ref().is_some_and(|params| params.bytes().len() > limits.params_bytes) {
-        return Err(format!("params may have {} bytes at most", limits.params_bytes));
-    }
+fn options(request: &SubscriptionRequest, policy: &Policy, state: &State) -> Result<Option<Box<Options>>, String> {
     let mut options = Options::default();
     let is_native = matches!(state.dialect(), Dialect::Json | Dialect::MsgPack);
     if let Some(text) = &request.filter {

@@ -150,7 +150,9 @@ impl Shard {
         let inflater = deflates.then_some(&mut *inflater);
         let was_decided = state.decided().is_some();
         let read = reader.read(bytes, &limits.frames(), inflater, |incoming| match incoming {
-            Incoming::Message { payload, .. } => inputs.push(Input::Frame(state.on_frame(now, payload, limits))),
+            Incoming::Message { text, payload } => {
+                inputs.push(Input::Frame(state.on_frame(now, payload, text, limits)));
+            }
             Incoming::Ping(payload) => inputs.push(Input::Ping(outgoing::pong(payload))),
             Incoming::Pong => inputs.push(Input::Pong),
             Incoming::Close { code, .. } => inputs.push(Input::Closed(code)),

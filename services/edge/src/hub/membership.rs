@@ -34,6 +34,14 @@ const PRESENCE_MAX: usize = 65_536;
 /// Until a failed presence call is repeated.
 const PRESENCE_RETRY: Duration = Duration::from_millis(500);
 
+/// What a connection left.
+pub(crate) enum Left {
+    /// A subscription whose reply was sent.
+    Answered,
+    /// One that still waited for it: the id of its request.
+    Unanswered(Option<i64>),
+}
+
 impl Shard {
     /// Begins a subscription: it is answered once the stream is live and what was missed is read.
     pub(crate) fn join(self: &Rc<Self>, id: ConnectionId, wanted: Wanted) {
@@ -52,12 +60,13 @@ impl Shard {
             self.reply_in(&mut hub, id, None, &event, None);
             return;
         }
-        connection.state.subscriptions.push(Subscription { channel, serial, place: None });
         let Wanted { id: request, since, options, device, .. } = wanted;
+        connection.state.subscriptions.push(Subscription { channel, serial, place: None });
         if device.is_some() {
             connection.state.device = device;
         }
         let device = connection.state.device.clone();
+        hub.unanswered.extend(request.map(|request| (serial, request)));
         let entry = &mut hub.channels[channel.0 as usize];
         let freshness = Freshness::Unknown;
         entry.joins.push_back(Join {
@@ -129,6 +138,7 @@ impl Shard {
             connection.pulse.watch();
         }
         connection.state.subscriptions[subscription].place = Some(place);
+        hub.unanswered.remove(&join.serial);
         if let (Some(channel), Some(user)) = (presence, user) {
             self.tell_presence(hub, PresenceChange { channel, user, joined: true });
         }
@@ -137,25 +147,28 @@ impl Shard {
         Some(())
     }
 
-    /// Ends a subscription that was answered or not; whether there was one.
-    pub(crate) fn leave(&self, id: ConnectionId, name: &ChannelName) -> bool {
+    /// Ends a subscription; `None` if there was none.
+    pub(crate) fn leave(&self, id: ConnectionId, name: &ChannelName) -> Option<Left> {
         let mut hub = self.hub.borrow_mut();
-        let Some(&channel) = hub.by_name.get(name) else { return false };
-        let Some(connection) = hub.settled(id) else { return false };
-        let Some(at) = connection.state.subscriptions.iter().position(|held| held.channel == channel) else {
-            return false;
-        };
+        let &channel = hub.by_name.get(name)?;
+        let connection = hub.settled(id)?;
+        let at = connection.state.subscriptions.iter().position(|held| held.channel == channel)?;
         let subscription = connection.state.subscriptions.swap_remove(at);
         if let Some(outbox) = &mut connection.outbox {
             outbox.purge(channel);
         }
         let user = connection.identity().map(|identity| identity.user.clone());
+        let left = match subscription.place {
+            Some(_) => Left::Answered,
+            None => Left::Unanswered(hub.unanswered.get(&subscription.serial).copied()),
+        };
         self.forget(&mut hub, user.as_ref(), subscription);
-        true
+        Some(left)
     }
 
     /// Takes a subscription that its connection no longer has out of the channel.
     pub(crate) fn forget(&self, hub: &mut Hub, user: Option<&UserId>, subscription: Subscription) {
+        hub.unanswered.remove(&subscription.serial);
         let clock_ms = self.node.clock_ms();
         let Some(entry) = hub.channels.get_mut(subscription.channel.0 as usize) else { return };
         let Some(place) = subscription.place else {
@@ -258,6 +271,7 @@ impl Shard {
     pub(crate) fn refuse_join(&self, hub: &mut Hub, name: &ChannelName, join: &Join, error: &BackplaneError) {
         let Some(connection) = hub.connection(join.connection) else { return };
         connection.state.subscriptions.retain(|held| held.serial != join.serial);
+        hub.unanswered.remove(&join.serial);
         let code = if error.is_retryable() { ErrorCode::Unavailable } else { ErrorCode::Internal };
         let event = Event::Error(Box::new(ErrorEvent {
             id: join.id,

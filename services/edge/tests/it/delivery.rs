@@ -212,9 +212,6 @@ async fn filters_keys_and_rates_choose_messages() {
     assert_eq!(refused["code"], "bad_request");
     let refused = client.ask(json!({"type": "subscribe", "channels": [{"channel": "system", "keys": ["a"]}]})).await;
     assert_eq!(refused["code"], "bad_request");
-    let params = "x".repeat(5_000);
-    let entry = json!({"channel": "system", "params": {"p": params}});
-    assert_eq!(client.ask(json!({"type": "subscribe", "channels": [entry]})).await["code"], "bad_request");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -336,9 +333,10 @@ async fn clients_publish_to_rooms_once_per_key() {
     let publish = json!({"type": "publish", "channel": "room:1", "data": {"n": 1}, "idempotencyKey": "k"});
     let first = alice.ask(publish.clone()).await;
     assert_eq!((first["type"].as_str(), first["duplicate"].clone()), (Some("published"), json!(false)));
-    let second = alice.ask(publish).await;
+    let second = alice.ask(publish.clone()).await;
     assert_eq!((second["duplicate"].clone(), &second["position"]), (json!(true), &first["position"]));
     assert_eq!(bob.next_of("message").await["data"]["n"], 1);
+    assert_eq!(bob.ask(publish).await["duplicate"], false, "another user's key is another key");
     let refused = alice.ask(json!({"type": "publish", "channel": "system", "data": 1})).await;
     assert_eq!(refused["code"], "forbidden");
 }

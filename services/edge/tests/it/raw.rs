@@ -139,6 +139,21 @@ fn binary_garbage_is_an_error_and_not_the_end() {
 }
 
 #[test]
+fn a_text_frame_in_a_binary_dialect_is_one_mistake() {
+    let edge = Edge::start();
+    let protocols = format!("tickwire.v1.msgpack, bearer.{}", token("7"));
+    let mut wire = Wire::open(edge.addr, "/ws", &[("Sec-WebSocket-Protocol", &protocols)]);
+    wire.frame().expect("connected");
+    wire.send_text(r#"{"id":9,"type":"ping","and":"each of these characters is a MessagePack value"}"#);
+    let error = wire.frame().expect("an error");
+    assert_eq!(error.opcode, BINARY);
+    assert!(String::from_utf8_lossy(&error.payload).contains("bad_request"), "{error:?}");
+    wire.send(&frame(FIN | BINARY, b"\x82\xa2id\x09\xa4type\xa4ping"));
+    let pong = wire.frame().expect("the connection lives");
+    assert!(String::from_utf8_lossy(&pong.payload).contains("pong"), "{pong:?}");
+}
+
+#[test]
 fn a_slow_upgrade_ends_at_its_deadline_while_others_are_served() {
     let edge = Edge::start_with(|config| {
         config.edge.handshake_timeout_ms = 400;

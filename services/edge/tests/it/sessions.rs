@@ -166,6 +166,30 @@ async fn limits_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_is_left_before_its_reply_gets_one_all_the_same() {
+    let node = Node::start();
+    let mut client = node.client("7").await;
+    let on = |id: i64, kind: &str| json!({"id": id, "type": kind, "channels": ["user:7"]});
+    // An inbox is read from the store before it is answered.
+    client.send(json!([on(1, "subscribe"), on(2, "unsubscribe"), on(3, "subscribe"), on(4, "unsubscribe")])).await;
+    for (id, kind) in [(1, "error"), (2, "unsubscribed"), (3, "error"), (4, "unsubscribed")] {
+        let reply = client.next().await;
+        assert_eq!((&reply["id"], &reply["type"], &reply["channel"]), (&json!(id), &json!(kind), &json!("user:7")));
+    }
+    client.subscribe(json!("user:7")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn params_beyond_their_bound_are_too_large() {
+    let node = Node::start_with(|config| config.limits.params_bytes = 32);
+    let mut client = node.client("7").await;
+    let entry = |text: &str| json!({"channel": "system", "params": {"symbol": text}});
+    let refused = client.ask(json!({"type": "subscribe", "channels": [entry(&"x".repeat(20))]})).await;
+    assert_eq!((&refused["code"], &refused["channel"]), (&json!("too_large"), &json!("system")));
+    client.subscribe(entry(&"x".repeat(19))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn malformed_frames_are_named_and_too_many_close_with_4400() {
     let node = Node::start();
     let mut client = node.client("7").await;

@@ -112,6 +112,10 @@ pub(super) async fn history(
         return Err(Refusal::bad_request(format!("`limit` is at most {HISTORY_MAX}")));
     }
     let history = app.backplane.history(channel, policy, HistoryQuery { since, limit, reverse }).await?;
+    if !reverse && since.is_some_and(|since| history.lacks(since)) {
+        let message = "the history does not know this position: read it without `since`";
+        return Err(Refusal::new(ErrorCode::UnrecoverablePosition, message));
+    }
     answer(&Event::History {
         id: None,
         channel: channel.clone(),

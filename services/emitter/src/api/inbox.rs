@@ -20,7 +20,7 @@ use crate::{
 /// Longest time until an escalation, milliseconds: 30 days.
 const ESCALATE_AFTER_MS_MAX: u64 = 30 * 86_400_000;
 
-/// What to tell a user. It arrives in the inbox with its `alertId` and its `presentation`.
+/// What to tell a user. It arrives in the inbox with its `alertId`, and a `presentation` where preferences ask for less than sound and toast.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct NotificationBody {

@@ -12,7 +12,7 @@ use tickwire_protocol::{ChannelName, Priority, RawJson, publication::Tags};
 use utoipa::ToSchema;
 
 use super::{App, Refusal, body, caller::Service, context};
-use crate::publish::{MessageBody, Receipt};
+use crate::publish::{MessageBody, Receipt, RequestContext, check_key};
 use tickwire_http::ErrorBody;
 
 /// Messages in one batch.
@@ -22,11 +22,13 @@ pub(super) const BROADCAST_MAX: usize = 256;
 
 /// Several messages.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct BatchBody {
     /// 1 to 256.
     #[schema(value_type = Vec<MessageBody>)]
     messages: Vec<RawJson>,
+    /// Of the whole request, as the header `Idempotency-Key`.
+    idempotency_key: Option<String>,
 }
 
 /// One message for several channels.
@@ -93,14 +95,17 @@ pub(crate) async fn batch(
     let (head, stream) = request.into_parts();
     let context = context(&head)?;
     let text = body::read(app.config.emitter.body_timeout(), &head, stream, app.config.emitter.batch_bytes_max).await?;
-    let BatchBody { messages } = body::parse(&text)?;
+    let BatchBody { messages, idempotency_key } = body::parse(&text)?;
     check_count("messages", messages.len(), BATCH_MAX)?;
+    if let Some(key) = &idempotency_key {
+        check_key("idempotencyKey", key)?;
+    }
+    let whole = idempotency_key.or(context.idempotency_key);
     let prepared = messages.into_iter().enumerate().map(|(at, message)| {
-        let mut message: MessageBody = body::parse(message.as_str())?;
-        // The header's key stands for the whole request; each message gets its own from it.
-        let header = context.idempotency_key.as_ref();
-        message.idempotency_key = message.idempotency_key.or_else(|| header.map(|key| format!("{key}/{at}")));
-        app.prepare(&context, message)
+        // A key of the whole request; each message gets its own from it.
+        let idempotency_key = whole.as_ref().map(|key| format!("{key}/{at}"));
+        let context = RequestContext { idempotency_key, traceparent: context.traceparent.clone() };
+        app.prepare(&context, body::parse(message.as_str())?)
     });
     Ok(answer(&app, prepared.collect()).await)
 }

@@ -62,7 +62,7 @@ once for each alert: `Idempotency-Key` is the alert's id, so that a receiver can
 A receiver refuses timestamps that are minutes old. Redirects are not followed.
 
 **Preferences.** A notification, also one that a typed event makes, passes its user's preferences when it is made. What they mute is neither stored nor \
-delivered; what reaches the inbox carries `\"presentation\":{\"sound\",\"toast\"}`, both false where it is to be silent. Level `emergency` (`alertLevel`, beside `type` \
+delivered; what is to be silent or without a toast carries `\"presentation\":{\"sound\",\"toast\"}`. Level `emergency` (`alertLevel`, beside `type` \
 or in `data`; an emergency stop) is always shown, `critical` never muted. Without `alertLevel` the level follows from the priority: critical is `critical`, \
 high `warning`, else `info`.
 

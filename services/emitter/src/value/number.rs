@@ -18,7 +18,7 @@ pub(crate) struct Unsigned(String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Positive(String);
 
-/// A share, score or volatility of 0 or more: a number, published as one.
+/// A share, score or volatility of 0 or more: given as a number or a string, published as a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ratio {
     digits: String,
@@ -119,8 +119,8 @@ impl Figure {
 
 impl<'de> Deserialize<'de> for Ratio {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Written { digits, value, is_text } = read(deserializer)?;
-        if is_text || value < Decimal::ZERO {
+        let Written { digits, value, .. } = read(deserializer)?;
+        if value < Decimal::ZERO {
             return Err(D::Error::custom("a number of 0 or more is wanted here"));
         }
         Ok(Self { digits, value })
@@ -204,7 +204,8 @@ mod tests {
         assert!(serde_json::from_str::<Unsigned>("0").is_ok());
         assert!(serde_json::from_str::<Positive>("0.00").is_err());
         assert!(serde_json::from_str::<Ratio>("-0.1").is_err());
-        assert!(serde_json::from_str::<Ratio>("\"0.1\"").is_err());
+        let text = serde_json::from_str::<Ratio>("\"0.10\"").unwrap();
+        assert_eq!(serde_json::to_string(&text).unwrap(), "0.10", "given as text, published as a number");
         assert!(serde_json::from_str::<Ratio>("1.0").unwrap().is_share());
         assert!(!serde_json::from_str::<Ratio>("1.01").unwrap().is_share());
     }

@@ -64,6 +64,19 @@ async fn what_is_too_large_says_so() {
 }
 
 #[tokio::test]
+async fn a_body_that_declares_itself_too_long_is_not_waited_for() {
+    let rig = Rig::start().await;
+    let mut socket = tokio::net::TcpStream::connect(rig.address).await.unwrap();
+    let head = format!(
+        "POST /v1/publish HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut line = [0; 12];
+    socket.read_exact(&mut line).await.unwrap();
+    assert_eq!(&line, b"HTTP/1.1 413");
+}
+
+#[tokio::test]
 async fn every_failure_of_http_has_the_common_body() {
     let rig = Rig::start().await;
     let content = rig.post("/v1/publish").header("content-type", "text/plain").body("x");

@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use tickwire_backplane::Backplane;
 use tickwire_protocol::{Priority, UserId};
 
-use crate::rig::{Rig, answer, channel};
+use crate::{
+    preferences::prefer,
+    rig::{Rig, answer, channel},
+};
 
 #[derive(Deserialize)]
 struct File<T> {
@@ -17,6 +20,8 @@ struct File<T> {
 struct Payload {
     kind: String,
     body: Value,
+    /// The user's, if there are any.
+    preferences: Option<Value>,
     published: Vec<Published>,
 }
 
@@ -67,8 +72,11 @@ fn normal(mut data: Value) -> Value {
 
 #[tokio::test]
 async fn each_kind_reaches_its_channels_in_its_shape() {
-    for Payload { kind, body, published } in payloads() {
+    for Payload { kind, body, preferences, published } in payloads() {
         let rig = Rig::start().await;
+        if let Some(preferences) = preferences {
+            prefer(&rig, &preferences).await;
+        }
         let path = if kind == "notify" { "/v1/users/7/notify".into() } else { format!("/v1/events/{kind}") };
         let answer = rig.say(&path, &body).await;
         assert_eq!(answer.status, 200, "{kind}: {}", answer.body);
@@ -135,7 +143,7 @@ async fn a_value_out_of_its_range_is_named() {
     for (kind, pointer, value, named) in [
         ("algorithm-decision", "/confidence", json!(1.01), "confidence"),
         ("algorithm-decision", "/confidence", json!(-0.1), "confidence"),
-        ("algorithm-decision", "/confidence", json!("0.5"), "confidence"),
+        ("algorithm-decision", "/confidence", json!("half"), "confidence"),
         ("algorithm-decision", "/decision", json!("panic"), "decision"),
         ("algorithm-decision", "/marketData/price", json!("abc"), "marketData.price"),
         ("session-status", "/status", json!("sleeping"), "status"),

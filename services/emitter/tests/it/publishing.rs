@@ -91,17 +91,22 @@ async fn a_batch_has_one_result_per_message_in_order() {
 }
 
 #[tokio::test]
-async fn a_batch_under_a_header_key_is_published_once() {
+async fn a_batch_under_a_key_is_published_once() {
     let rig = Rig::start().await;
-    let body = json!({"messages": [{"channel": "room:1", "data": 1}, {"channel": "room:1", "data": 2}]});
-    let batch = || rig.post("/v1/publish/batch").header("idempotency-key", "b").json(&body);
-    let first = answer(batch()).await;
-    let again = answer(batch()).await;
+    let mut body = json!({"messages": [{"channel": "room:1", "data": 1}, {"channel": "room:1", "data": 2}]});
+    // The longest key, to which each message's own adds something.
+    let key = "b".repeat(255);
+    let first = answer(rig.post("/v1/publish/batch").header("idempotency-key", &key).json(&body)).await;
+    body["idempotencyKey"] = json!(key);
+    let again = answer(rig.post("/v1/publish/batch").json(&body)).await;
     assert_eq!(rig.data("room:1").await, [json!(1), json!(2)]);
     for at in 0..2 {
+        assert!(first.body["results"][at]["position"].is_string(), "{}", first.body);
         assert_eq!(first.body["results"][at]["position"], again.body["results"][at]["position"]);
-        assert_eq!(again.body["results"][at]["duplicate"], true);
+        assert_eq!(again.body["results"][at]["duplicate"], true, "the header and the field name the same key");
     }
+    body["idempotencyKey"] = json!("b".repeat(256));
+    assert_eq!(answer(rig.post("/v1/publish/batch").json(&body)).await.code(), "bad_request");
 }
 
 #[tokio::test]
@@ -183,7 +188,7 @@ async fn a_signature_must_verify() {
     let mut config = config();
     config.emitter.signing_secret = Some("the signing secret".into());
     let rig = Rig::with(config).await;
-    let at = now_ms();
+    let at = now_ms() - 20_000;
     let data = RawJson::parse(r#"{ "n": 1.50 }"#).unwrap();
     let good = signature::sign(b"the signing secret", &channel("room:1"), at, &data);
     let body = |signature: &str, data: &str| {
@@ -191,7 +196,9 @@ async fn a_signature_must_verify() {
     };
     let taken = rig.say_text("/v1/publish", body(&good, data.as_str())).await;
     assert_eq!(taken.status, 200, "{}", taken.body);
-    assert_eq!(rig.stored("room:1").await[0].signature.as_deref(), Some(good.as_str()));
+    let stored = &rig.stored("room:1").await[0];
+    assert_eq!(stored.signature.as_deref(), Some(good.as_str()));
+    assert_eq!(stored.time_ms, at, "who verifies the signature needs the time that was signed");
     for refused in [
         body(&good, r#"{ "n": 1.51 }"#),
         body(&good, r#"{"n":1.50}"#),

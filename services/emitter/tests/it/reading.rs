@@ -23,6 +23,8 @@ async fn history_gives_messages_in_order_from_a_position() {
     assert_eq!((values(&later.body), &later.body["complete"]), (vec![3, 4], &json!(false)));
     let newest = rig.ask("/v1/channels/room:a/b/history?reverse=true&limit=1").await;
     assert_eq!(values(&newest.body), [5]);
+    let lost = rig.ask("/v1/channels/room:a/b/history?since=5-5").await;
+    assert_eq!(lost.code(), "unrecoverable_position", "a position of another epoch is not a beginning");
     let packed = answer(rig.get("/v1/channels/room:a/b/history").header("accept", "application/msgpack")).await;
     assert_eq!(packed.headers["content-type"], "application/msgpack");
     assert_eq!(packed.body, all.body);

@@ -11,7 +11,7 @@ use tickwire_feed::{model::Exchange, replay::Replay};
 /// Which recordings, and what is printed of them. With neither `--events` nor `--summary`, the summary.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Recordings, `.jsonl` or `.jsonl.gz`.
+    /// Recordings, `.jsonl` or `.jsonl.gz`; `-` is standard input, unpacked.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Whose they are, if neither their path nor their addresses say so.

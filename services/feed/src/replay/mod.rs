@@ -38,8 +38,8 @@ impl Replay {
 
     /// Replays a file; with `events`, writes one normalised event a line.
     pub fn run(path: &Path, exchange: Option<Exchange>, mut events: Option<&mut dyn Write>) -> Result<Summary, Error> {
-        let mut replay = Self::new(Origin::of(path, exchange)?);
         let mut recording = Recording::open(path)?;
+        let mut replay = Self::new(Origin::of(&mut recording, path, exchange)?);
         let mut seen = Vec::new();
         while let Some(record) = recording.next_record()? {
             replay.record(&record, |effect| {
@@ -64,9 +64,9 @@ impl Replay {
         depth: usize,
         output: &mut dyn Write,
     ) -> Result<Summary, Error> {
-        let mut replay = Self::new(Origin::of(path, exchange)?);
-        let mut messages = Messages::new(replay.origin.exchange, depth);
         let mut recording = Recording::open(path)?;
+        let mut replay = Self::new(Origin::of(&mut recording, path, exchange)?);
+        let mut messages = Messages::new(replay.origin.exchange, depth);
         let mut seen = Vec::new();
         while let Some(record) = recording.next_record()? {
             replay.record(&record, |effect| seen.push(effect.clone()))?;

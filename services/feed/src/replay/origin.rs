@@ -35,12 +35,10 @@ const LINEAR: &[&str] = &["fstream.", "fapi.", "/linear", "usdm"];
 
 impl Origin {
     /// From the addresses in the recording, its connections' names and its path; `exchange` overrides.
-    pub fn of(path: &Path, exchange: Option<Exchange>) -> Result<Self, Error> {
+    pub fn of(recording: &mut Recording, path: &Path, exchange: Option<Exchange>) -> Result<Self, Error> {
         let mut found = exchange;
         let mut market = Market::Spot;
-        let mut recording = Recording::open(path)?;
-        for _ in 0..RECORDS_MAX {
-            let Some(record) = recording.next_record()? else { break };
+        recording.look_ahead(RECORDS_MAX, |record| {
             let url = record.url.as_deref().unwrap_or_default();
             let lower = record.conn.to_lowercase();
             let named = HOSTS.iter().find(|(host, _)| url.contains(host) || lower.starts_with(host));
@@ -48,7 +46,7 @@ impl Origin {
             if LINEAR.iter().any(|sign| url.contains(sign) || lower.contains(sign)) {
                 market = Market::Linear;
             }
-        }
+        })?;
         let in_path = || path.iter().rev().find_map(|part| part.to_str()?.parse().ok());
         let exchange = found.or_else(in_path).ok_or_else(|| Error::UnnamedExchange(path.to_owned()))?;
         Ok(Self { exchange, market })

@@ -183,14 +183,13 @@ impl Adapter {
         }
     }
 
-    /// What it said is not known, so no book whose venue does not number its messages may be believed; those with a number show
-    /// the gap themselves. Kraken's checksum shows it within its ten levels only.
+    /// What it said is not known, so no book whose messages are not numbered may be believed; those with a number show the gap
+    /// themselves. Kraken's checksum shows it within its ten levels only, OKX's former one within 25, and Coinbase Exchange has none.
     fn unreadable(&mut self, detail: &str) {
         self.desk.counters.parse_errors += 1;
         self.desk.effects.push(Effect::Fault(Fault::new(FaultClass::Protocol, None, detail)));
-        if !self.desk.facts.numbered {
-            self.desk.suspect_all(Anomaly::Gap);
-        }
+        let numbered = self.desk.facts.numbered;
+        self.desk.suspect_where(Anomaly::Gap, |book| !(numbered && book.last_seq.is_some()));
     }
 
     /// The next frame has this number: a recording counts over all its connections.

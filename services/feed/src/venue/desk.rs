@@ -226,8 +226,14 @@ impl Desk {
 
     /// Every live book of the connection.
     pub(crate) fn suspect_all(&mut self, kind: Anomaly) {
+        self.suspect_where(kind, |_| true);
+    }
+
+    /// The live books that `doubtful` picks.
+    pub(crate) fn suspect_where(&mut self, kind: Anomaly, doubtful: impl Fn(&Book) -> bool) {
         for id in 0..self.entries.len() {
-            if self.entries[id].book.state == BookState::Live {
+            let book = &self.entries[id].book;
+            if book.state == BookState::Live && doubtful(book) {
                 self.suspect(id, kind);
             }
         }

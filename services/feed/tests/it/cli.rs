@@ -1,7 +1,7 @@
 //! The commands, as an operator types them.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     process::{Child, Command, Stdio},
 };
 
@@ -92,6 +92,24 @@ fn a_fault_that_does_not_exist_is_refused_with_those_that_do() {
     let (is_done, _, words) =
         run(&["simulate", "--exchange", "binance", "--recording", recording.to_str().unwrap(), "--fault", "melt"]);
     assert!(!is_done && words.contains("half-open"), "{words}");
+}
+
+#[test]
+fn a_recording_may_come_through_a_pipe() {
+    let record = |raw: &str| format!("{{\"t\":\"1.0\",\"dir\":\"in\",\"conn\":\"kraken.1\",\"raw\":{raw:?}}}\n");
+    let trade = r#"[0,[["5.10","2.0","1616333924.737428","b","m",""]],"trade","XBT/USD"]"#;
+    for name in ["-", "/dev/stdin"] {
+        let mut child = Command::new(BINARY)
+            .args(["replay", name])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        child.stdin.take().unwrap().write_all(record(trade).repeat(2).as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(summary["symbols"]["BTC/USD"]["trades"]["first"]["price"], "5.10", "{name}: {summary}");
+    }
 }
 
 #[test]

@@ -79,6 +79,16 @@ fn a_lost_delta_is_a_gap_at_the_next_one() {
 }
 
 #[test]
+fn a_frame_that_cannot_be_read_makes_books_without_numbers_suspect() {
+    let mut records = records("coinbase-exchange.jsonl.gz");
+    let cut = nth(&records, "l2update", 12);
+    let half = records[cut].raw[..40].to_owned();
+    records[cut].raw = half.into();
+    let found = anomalies(Exchange::Coinbase, Market::Spot, &records);
+    assert_eq!(found.first(), Some(&(frame(&records, cut), Anomaly::Gap)), "what was lost shows itself nowhere else");
+}
+
+#[test]
 fn a_duplicate_is_noted_and_ignored() {
     for (name, exchange, market, delta, _) in CASES {
         let mut records = records(name);
