@@ -156,6 +156,19 @@ test("a token is replaced before its end without a break, and what is left is no
   await Promise.all([over(serverSentEvents), over(longPolling)]);
 });
 
+test("who joins and leaves is told over SSE", async () => {
+  const client = cluster.client({ transports: [serverSentEvents] });
+  const told: string[] = [];
+  const subscription = client.subscribe("room:presence");
+  subscription.on("presence", ({ event, userId }) => told.push(`${event} ${userId}`));
+  await until("it is live", () => subscription.status === "live");
+  const other = cluster.client({ getToken: () => token("8") });
+  other.subscribe("room:presence");
+  await until("the other one came", () => told.includes("join 8"));
+  other.disconnect();
+  await until("the other one left", () => told.includes("leave 8"));
+});
+
 test("a client on a fallback goes up by itself, and the app notices nothing", async () => {
   const network = new Network();
   // The first look up comes after 30 s: the clock of this test is that of the core alone.
