@@ -1,4 +1,5 @@
 import type { LinkEnd } from "../core/link.js";
+import { isLossy } from "../core/track.js";
 import type {
   ClientCommand,
   ConnectedFrame,
@@ -212,9 +213,7 @@ export class HttpLink implements Link {
   }
 
   #repeated({ channel, class: kind, messages, position, recovered }: SubscribedFrame): ServerFrame[] {
-    const isLossless = kind !== "latest" && kind !== "volatile";
-    const isLost = isLossless && !recovered && position !== undefined;
-    return isLost
+    return !isLossy(kind) && !recovered && position !== undefined
       ? [{ type: "reset", channel, position: before(messages, channel, position), reason: "history_lost" }, ...messages]
       : messages;
   }
