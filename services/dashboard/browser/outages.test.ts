@@ -61,7 +61,9 @@ describe("on standalone", () => {
 
   test("a network that is cut again and again loses and doubles nothing", async () => {
     const watched = await signedIn(cluster, "shaky", "/tap?channel=session%3Ashaky");
-    const { context, faults } = watched;
+    const { page, context, faults } = watched;
+    // What is published before the channel is subscribed is owed to nobody.
+    await page.getByText("live", { exact: true }).waitFor();
     for (let round = 0; round < 4; round += 1) {
       const saying = say("shaky", round * 10 + 1, round * 10 + 10);
       await context.setOffline(true);
