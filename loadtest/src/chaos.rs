@@ -14,6 +14,7 @@ mod conductor;
 mod crowd;
 mod document;
 mod experiment;
+mod failovers;
 mod fleet;
 mod ledger;
 mod observer;
@@ -67,7 +68,7 @@ pub struct ChaosArgs {
     /// Decides the faults; a random one if not given.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// One of two published experiments instead of a schedule of faults.
+    /// An experiment instead of a schedule of faults.
     #[arg(long, value_enum)]
     pub experiment: Option<Experiment>,
     /// Where reports and the processes' logs go.
@@ -78,10 +79,13 @@ pub struct ChaosArgs {
 /// Runs and prints the verdicts; fails by exit code where a promise was broken.
 pub fn run(args: &ChaosArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Runtime::new().context("no runtime")?;
+    let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     runtime.block_on(async {
         match args.experiment {
-            Some(experiment) => Box::pin(experiment::run(experiment, args.topology, args.clients, &args.out)).await,
-            None => Box::pin(chaos(args)).await,
+            Some(experiment) => {
+                Box::pin(experiment::run(experiment, args.topology, args.clients, seed, &args.out)).await
+            }
+            None => Box::pin(chaos(args, seed)).await,
         }
     })
 }
@@ -92,8 +96,7 @@ fn say(line: &str) {
 }
 
 #[allow(clippy::print_stdout, reason = "the result of a command")]
-async fn chaos(args: &ChaosArgs) -> anyhow::Result<ExitCode> {
-    let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+async fn chaos(args: &ChaosArgs, seed: u64) -> anyhow::Result<ExitCode> {
     let schedule = Schedule::new(seed, Duration::from_secs_f64(args.minutes * 60.0), args.topology, COUNTS);
     let sdk = args.sdk_clients.unwrap_or(args.clients / 10).min(args.clients);
     let size = Size { clients: args.clients, sdk, every: Duration::from_secs(1) };
@@ -114,6 +117,7 @@ async fn chaos(args: &ChaosArgs) -> anyhow::Result<ExitCode> {
     let (clock, counts, whereabouts) = (crowd.clock.clone(), Arc::clone(&crowd.counts), crowd.whereabouts.clone());
     let (mut ledger, faults, failures) = Conductor::new(fleet, crowd)?.conduct(&schedule, say).await?;
     conductor::mark_disturbed(&mut ledger, &faults);
+    ledger.alerts_are_replicated = args.topology == Topology::Sentinel;
     let delays = clock.delays();
     let document = Document {
         topology: args.topology,

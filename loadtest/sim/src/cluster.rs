@@ -49,8 +49,11 @@ pub struct Cluster {
 
 impl Cluster {
     /// Adds the hosts to `sim`.
-    pub fn start(sim: &mut turmoil::Sim<'static>, mutation: Option<&'static Mutation>) -> Self {
+    pub fn start(sim: &mut turmoil::Sim<'static>, is_replicated: bool, mutation: Option<&'static Mutation>) -> Self {
         let disk = Rc::new(RefCell::new(Disk::with(mutation)));
+        if is_replicated {
+            disk.borrow_mut().replicate();
+        }
         let cluster = Self { disk, ..Self::default() };
         let disk = Rc::clone(&cluster.disk);
         sim.host(REDIS, move || {
@@ -59,19 +62,20 @@ impl Cluster {
         });
         for (name, drain) in EDGES.into_iter().zip(&cluster.drains) {
             let drain = Rc::clone(drain);
-            sim.host(name, move || edge(name, Rc::clone(&drain)));
+            sim.host(name, move || edge(name, Rc::clone(&drain), is_replicated));
         }
         for name in EMITTERS {
-            sim.host(name, emitter);
+            sim.host(name, move || emitter(is_replicated));
         }
         cluster
     }
 }
 
 /// A process that cannot reach the store ends, and whoever supervises it starts it again.
-async fn backplane() -> std::sync::Arc<RedisBackplane> {
+async fn backplane(is_replicated: bool) -> std::sync::Arc<RedisBackplane> {
     let url = format!("redis://{}:{}", turmoil::lookup(REDIS), redis::PORT);
-    let config = RedisConfig { publishers: 1, pool_size: 4, partitions: 4, ..RedisConfig::new(url) };
+    let critical_replicas = Some(u32::from(is_replicated));
+    let config = RedisConfig { publishers: 1, pool_size: 4, partitions: 4, critical_replicas, ..RedisConfig::new(url) };
     loop {
         match RedisBackplane::connect(config.clone()).await {
             Ok(backplane) => return backplane,
@@ -80,7 +84,7 @@ async fn backplane() -> std::sync::Arc<RedisBackplane> {
     }
 }
 
-async fn edge(name: &'static str, drain: Rc<RefCell<CancellationToken>>) -> turmoil::Result {
+async fn edge(name: &'static str, drain: Rc<RefCell<CancellationToken>>, is_replicated: bool) -> turmoil::Result {
     let shutdown = CancellationToken::new();
     drain.replace(shutdown.clone());
     let mut config = tickwire_edge::Config::default();
@@ -92,16 +96,16 @@ async fn edge(name: &'static str, drain: Rc<RefCell<CancellationToken>>) -> turm
     config.limits.outbox_bytes = OUTBOX_BYTES;
     config.limits.outbox_node_bytes = OUTBOX_NODE_BYTES;
     config.limits.auth_failures_per_minute = 0;
-    let backplane = backplane().await;
+    let backplane = backplane(is_replicated).await;
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     Ok(tickwire_edge::run_here(config, listener, backplane, shutdown).await?)
 }
 
-async fn emitter() -> turmoil::Result {
+async fn emitter(is_replicated: bool) -> turmoil::Result {
     let mut config = tickwire_emitter::Config::default();
     config.auth.hs256_secret = Some(Secret::new(SECRET));
     config.emitter.api_keys = vec![Secret::new(API_KEY)];
-    let backplane = backplane().await;
+    let backplane = backplane(is_replicated).await;
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     Ok(tickwire_emitter::run(config, listener, backplane, CancellationToken::new()).await?)
 }

@@ -25,7 +25,7 @@ enum Place {
 }
 
 /// All of them.
-pub const MUTATIONS: [Mutation; 14] = [
+pub const MUTATIONS: [Mutation; 15] = [
     // A promoted replica goes on numbering where it stands, and hands out positions again.
     Mutation {
         name: "epoch-fence-ignored",
@@ -88,6 +88,15 @@ pub const MUTATIONS: [Mutation; 14] = [
         place: Place::Lua(&[(
             "redis.call('XADD', stream, 'MAXLEN', roughly, args[COUNT],",
             "redis.call('XADD', stream, 'MAXLEN', roughly, 1,",
+        )]),
+    },
+    // An alert is acknowledged when one of two replicas has it, and the other one takes over.
+    Mutation {
+        name: "one-replica-is-enough",
+        promise: "G4",
+        place: Place::Rust(&[(
+            "shared/backplane/src/redis/replicas.rs",
+            &[("self.critical_replicas.max(link.replicas())", "self.critical_replicas")],
         )]),
     },
     // A node that comes back after a cut goes on as if nothing had been revoked meanwhile.

@@ -56,6 +56,8 @@ pub const HOSTS: [&str; 21] = [
     "operator",
     "auditor",
 ];
+/// In seeds with such a remainder the store has replicas, and alerts wait for them. The kept seeds are of the other kind.
+const REPLICATED: [u64; 4] = [0, 3, 5, 6];
 const ROOM: &str = "room:floor";
 /// What everyone of the desk reads.
 const DESK: &[&str] = &["session:a", "orders", "prices:BTC", ROOM];
@@ -131,8 +133,12 @@ pub fn run(seed: u64, mutation: Option<&'static Mutation>) -> Outcome {
 impl Director {
     fn new(seed: u64, mutation: Option<&'static Mutation>) -> Self {
         let mut sim = world::begin(seed);
-        let cluster = Cluster::start(&mut sim, mutation);
+        let is_replicated = REPLICATED.contains(&(seed % 7));
+        let cluster = Cluster::start(&mut sim, is_replicated, mutation);
         let (journal, stage) = (Journal::default(), Rc::new(Cell::new(Phase::default())));
+        if is_replicated {
+            journal.tell(Event::Replicated);
+        }
         for profile in READERS {
             let journal = journal.clone();
             sim.host(profile.name, move || reader::run(journal.clone(), profile));

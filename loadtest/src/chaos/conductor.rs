@@ -141,14 +141,11 @@ impl Conductor {
             tracing::warn!("not every client caught up");
         }
         let escalations_until_ms = now_ms();
-        let received = self.fleet.webhook.received();
+        let escalated = crowd.escalated(self.fleet.webhook.received());
         crowd.disconnect().await?;
         let found = std::mem::take(&mut *self.found.lock().await);
         let Ledger { revoked, intrusion, stuck, drained, presence, overtakes, redis_faults, .. } = found.ledger;
         let seen = crowd.take_ledger();
-        // Probes have users of their own.
-        let of_the_crowd = received.into_iter().filter(|((user, _), _)| crowd.owns_inbox(user));
-        let escalated = of_the_crowd.map(|((_, number), escalated)| (number, escalated)).collect();
         let ledger = Ledger {
             escalated,
             escalations_until_ms,

@@ -20,11 +20,12 @@ use tokio::{
 
 use super::{
     fleet::SECRET,
-    ledger::{Alert, ChannelLedger, InboxLog, LatestLog, Ledger, ReaderLog},
+    ledger::{Alert, ChannelLedger, Escalated, InboxLog, LatestLog, Ledger, ReaderLog},
     observer::Observer,
-    publisher::{Counts, Publisher, emitter},
+    publisher::{ALERTERS, Counts, Publisher, emitter},
     sdk,
     watch::{Clock, Sink, WatchedChannel, Whereabouts, lock},
+    webhook::Received,
 };
 
 /// Where presence is tracked.
@@ -35,6 +36,8 @@ const CLIENTS_A_CHANNEL: usize = 20;
 const SYMBOLS: usize = 10;
 /// Users with a watched inbox, at most; a tenth of the clients otherwise.
 const INBOXES_MAX: usize = 100;
+/// Connections of such a user, each for a device of its own; only the first counts as a client.
+const DEVICES: usize = 2;
 /// Members of the room, at most; a tenth of the clients otherwise.
 const MEMBERS_MAX: usize = 40;
 /// One publishing task for so many channels.
@@ -149,7 +152,10 @@ impl Crowd {
                 let bare_number = number - size.sdk;
                 let has_inbox = bare_number < inboxes;
                 if has_inbox {
-                    sinks.push(self.inbox(&user, bare_number)?);
+                    sinks.push(self.inbox(&user, bare_number, 0)?);
+                    for device in 1..DEVICES {
+                        self.further_device(&user, bare_number, device, port)?;
+                    }
                 } else if bare_number < inboxes + members {
                     sinks.push(Sink::Room { name: ChannelName::new(ROOM)? });
                     self.members.insert(user);
@@ -169,6 +175,27 @@ impl Crowd {
         Ok(())
     }
 
+    /// Connects a device of `user` that looks at the inbox and at nothing else.
+    fn further_device(&mut self, user: &str, number: usize, device: usize, port: u16) -> anyhow::Result<()> {
+        let whereabouts = Arc::new(Mutex::new(Whereabouts::default()));
+        self.whereabouts.push((user.to_owned(), Arc::clone(&whereabouts)));
+        let observer = Observer {
+            token: token(user)?,
+            port,
+            sinks: vec![self.inbox(user, number, device)?],
+            whereabouts,
+            clock: self.clock.clone(),
+            restless: Some(RESTLESS),
+            stop: self.stop_clients.subscribe(),
+            rng: Observer::rng(!self.seed, (number * DEVICES + device) as u64),
+        };
+        self.clients.spawn(async move {
+            Box::pin(observer.run()).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
     fn reliable(&mut self, user: &str, number: usize) -> Sink {
         let channel = self.channels[number % self.channels.len()].clone();
         let log = ReaderLog { name: user.to_owned(), channel: channel.index, stays: true, ..ReaderLog::default() };
@@ -185,8 +212,8 @@ impl Crowd {
         Sink::Latest { log, name }
     }
 
-    fn inbox(&mut self, user: &str, number: usize) -> anyhow::Result<Sink> {
-        let log = Arc::new(Mutex::new(InboxLog { user: number, ..InboxLog::default() }));
+    fn inbox(&mut self, user: &str, number: usize, device: usize) -> anyhow::Result<Sink> {
+        let log = Arc::new(Mutex::new(InboxLog { user: number, device, ..InboxLog::default() }));
         self.inboxes.push(Arc::clone(&log));
         Ok(Sink::Inbox { log, name: ChannelName::new(&format!("user:{user}"))? })
     }
@@ -207,13 +234,13 @@ impl Crowd {
             let acked = Arc::clone(&self.latest_acked);
             self.publishers.spawn(publisher().run_latest(part.to_vec(), size.every, acked));
         }
-        let users = (0..self.inboxes.len()).map(|number| UserId::new(&format!("u{}", size.sdk + number)));
+        let users = (0..self.inboxes.len() / DEVICES).map(|number| UserId::new(&format!("u{}", size.sdk + number)));
         let users: Vec<UserId> = users.collect::<Result<_, _>>()?;
         self.alerted = users.iter().map(ToString::to_string).collect();
-        if !users.is_empty() {
-            let rng = Observer::rng(self.seed, u64::MAX);
+        for first in (1..).take(if users.is_empty() { 0 } else { ALERTERS }) {
+            let rng = Observer::rng(self.seed, u64::MAX - first);
             let alerts = Arc::clone(&self.alerts);
-            self.publishers.spawn(publisher().run_alerts(users, size.every / 2, alerts, rng));
+            self.publishers.spawn(publisher().run_alerts(users.clone(), size.every / 2, first, alerts, rng));
         }
         Ok(())
     }
@@ -241,9 +268,10 @@ impl Crowd {
         tokio::time::timeout(patience, settled).await.context("not all clients could connect and subscribe")
     }
 
-    /// Whether alerts are sent to this user.
-    pub(crate) fn owns_inbox(&self, user: &str) -> bool {
-        self.alerted.contains(user)
+    /// Of what the webhook received, the alerts sent from here, by number: probes have users of their own.
+    pub(crate) fn escalated(&self, received: Received) -> HashMap<u64, Escalated> {
+        let own = received.into_iter().filter(|((user, _), _)| self.alerted.contains(user));
+        own.map(|((_, number), escalated)| (number, escalated)).collect()
     }
 
     /// Ends all publishing once the publishes under way have their answers.
@@ -269,12 +297,24 @@ impl Crowd {
                 let log = lock(log);
                 log.values.iter().all(|(key, value)| acked.get(key).is_none_or(|last| value >= last))
             });
-            if readers && latest {
+            if readers && latest && self.have_alerts() {
                 return true;
             }
             sleep(Duration::from_millis(100)).await;
         }
         false
+    }
+
+    /// Whether every device has every alert that the emitter acknowledged and its user did not.
+    fn have_alerts(&self) -> bool {
+        let settled = self.inboxes.iter().flat_map(|log| lock(log).acks_sent.keys().copied().collect::<Vec<_>>());
+        let settled: BTreeSet<u64> = settled.collect();
+        let is_owed = |alert: &&Alert| alert.accepted_ms.is_some() && !settled.contains(&alert.number);
+        let owed: Vec<Alert> = lock(&self.alerts).iter().filter(is_owed).copied().collect();
+        self.inboxes.iter().all(|log| {
+            let log = lock(log);
+            owed.iter().all(|alert| alert.user != log.user || log.came.contains_key(&alert.number))
+        })
     }
 
     /// Disconnects everybody.

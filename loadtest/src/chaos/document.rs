@@ -58,13 +58,7 @@ impl Document {
     pub(crate) fn summary(&self) -> String {
         let mut text = String::new();
         for verdict in &self.verdicts {
-            line(&mut text, &format!("{:<4} {:<11} {}", verdict.promise, word(verdict.outcome), verdict.claim));
-            for fact in &verdict.facts {
-                line(&mut text, &format!("       {fact}"));
-            }
-            for breach in &verdict.breaches {
-                line(&mut text, &format!("     ! {breach}"));
-            }
+            line(&mut text, &verdict.lines());
         }
         for failure in &self.failures {
             line(&mut text, &format!("  !! the run itself: {failure}"));
@@ -101,7 +95,7 @@ impl Document {
                 "<tr class={outcome:?}><td>{promise}<td><b>{word}</b><td>{claim}<ul>{breaches}{facts}</ul>",
                 outcome = verdict.outcome,
                 promise = verdict.promise,
-                word = word(verdict.outcome),
+                word = verdict.outcome.word(),
                 claim = escaped(verdict.claim),
                 breaches = list(&verdict.breaches, "breach"),
                 facts = list(&verdict.facts, "fact"),
@@ -152,14 +146,6 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;mar
     .Held b{color:#2a8f4d}.Broken b{color:#d33}.NotJudged b{opacity:.6}\
     .fault{position:relative;font-size:12px;height:1.5em}.fault .bar{position:absolute;height:1.1em;background:#d338;border-radius:2px}\
     .fault span+span{position:relative;padding-left:.3rem}pre{white-space:pre-wrap}";
-
-fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Held => "held",
-        Outcome::Broken => "BROKEN",
-        Outcome::NotJudged => "not judged",
-    }
-}
 
 fn line(text: &mut String, line: &str) {
     text.push_str(line);

@@ -1,4 +1,4 @@
-//! Two published experiments, on a fleet of real processes with the shipped client.
+//! Experiments, on a fleet of real processes with the shipped client.
 //!
 //! `reconnects`: clients are dropped for two seconds again and again while messages flow; what share of the messages arrives?
 //! (`AnyCable` published 100 % for itself, 87.0 % for `uWebSockets`, 84.6 % for Socket.IO.)
@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::{
     crowd::{Crowd, Size},
+    failovers,
     fleet::{COUNTS, DRAIN_MS, Fleet},
     ledger::{ChannelLedger, ReaderLog},
     proxy::{Cut, Proxy},
@@ -29,6 +30,8 @@ pub enum Experiment {
     Reconnects,
     /// All edges drained and started again, one after the other.
     RollingRestart,
+    /// Critical alerts while primaries of Redis and emitters die; judged by what became of the alerts.
+    Failovers,
 }
 
 impl fmt::Display for Experiment {
@@ -36,6 +39,7 @@ impl fmt::Display for Experiment {
         f.write_str(match self {
             Self::Reconnects => "reconnects",
             Self::RollingRestart => "rolling-restart",
+            Self::Failovers => "failovers",
         })
     }
 }
@@ -92,8 +96,12 @@ pub(crate) async fn run(
     experiment: Experiment,
     topology: Topology,
     clients: usize,
+    seed: u64,
     out: &Path,
 ) -> anyhow::Result<ExitCode> {
+    if experiment == Experiment::Failovers {
+        return Box::pin(failovers::run(topology, clients, seed, out)).await;
+    }
     let directory = out.join(format!("{experiment}-{}", now_ms()));
     let fleet = Arc::new(Fleet::start(topology, directory).await?);
     // All of them with the shipped client: what counts is what its user sees.
@@ -107,7 +115,7 @@ pub(crate) async fn run(
     sleep(BETWEEN).await;
     match experiment {
         Experiment::Reconnects => drop_again_and_again(&entrance).await,
-        Experiment::RollingRestart => restart_all(&fleet, &crowd).await?,
+        Experiment::RollingRestart | Experiment::Failovers => restart_all(&fleet, &crowd).await?,
     }
     crowd.stop_publishing().await?;
     let caught_up = crowd.until_caught_up(PATIENCE).await;

@@ -141,14 +141,13 @@ impl LatestLog {
     }
 }
 
-/// A critical notification that was accepted.
+/// A critical notification that was sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Alert {
     pub(crate) user: usize,
     pub(crate) number: u64,
-    pub(crate) accepted_ms: u64,
-    /// The epoch of its position.
-    pub(crate) epoch: Option<u64>,
+    /// When the emitter acknowledged it; `None` if it never did, though it was asked again and again.
+    pub(crate) accepted_ms: Option<u64>,
 }
 
 /// An alert that the escalation's receiver took.
@@ -169,20 +168,20 @@ pub(crate) struct Escalated {
 pub(crate) struct InboxJoin {
     pub(crate) asked_ms: u64,
     pub(crate) at_ms: u64,
-    /// The inbox's epoch then.
-    pub(crate) epoch: Option<u64>,
     pub(crate) alerts: BTreeSet<u64>,
 }
 
-/// An inbox as its user saw it.
+/// An inbox as one of its user's devices saw it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct InboxLog {
     pub(crate) user: usize,
+    /// The first device acknowledges, the others only look.
+    pub(crate) device: usize,
     /// Its newest position, to subscribe with.
     pub(crate) top: Option<Position>,
     pub(crate) joins: Vec<InboxJoin>,
-    /// Alerts that came at all.
-    pub(crate) seen: BTreeSet<u64>,
+    /// Number → when it came last.
+    pub(crate) came: HashMap<u64, u64>,
     /// Number → when the acknowledgement was sent.
     pub(crate) acks_sent: HashMap<u64, u64>,
     /// Number → when it was confirmed.
@@ -268,6 +267,8 @@ pub(crate) struct Ledger {
     /// Last acknowledged value of each key.
     pub(crate) latest_acked: HashMap<String, u64>,
     pub(crate) alerts: Vec<Alert>,
+    /// What the emitter acknowledged was on replicas by then.
+    pub(crate) alerts_are_replicated: bool,
     /// By the alert's number.
     pub(crate) escalated: HashMap<u64, Escalated>,
     /// When the receiver was looked at last.

@@ -217,8 +217,7 @@ impl Observer {
                 let alerts: BTreeSet<u64> = numbers.map(|payload| payload.n).collect();
                 let mut log = lock(log);
                 log.top = subscribed.position;
-                let epoch = subscribed.position.map(|position| position.epoch);
-                log.joins.push(InboxJoin { asked_ms: errands.asked_ms, at_ms: now_ms(), epoch, alerts });
+                log.joins.push(InboxJoin { asked_ms: errands.asked_ms, at_ms: now_ms(), alerts });
             }
             Sink::Room { .. } => lock(&self.whereabouts).in_room = true,
         }
@@ -244,8 +243,9 @@ impl Observer {
                 let Some(position) = message.position else { return };
                 let mut log = lock(&log);
                 log.top = log.top.max(Some(position));
+                let is_new = log.came.insert(payload.n, now_ms()).is_none();
                 // Every second one is acknowledged; once, so that it is clear when.
-                if log.seen.insert(payload.n) && payload.n % 2 == 0 {
+                if is_new && log.device == 0 && payload.n % 2 == 0 {
                     let after = Duration::from_millis(self.rng.random_range(0..ACK_MS_MAX));
                     errands.due.push((Instant::now() + after, payload.n, position));
                 }

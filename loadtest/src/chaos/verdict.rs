@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::{ledger::Ledger, reading::Reading};
 
+mod access;
+mod alerts;
 mod delivery;
 mod nodes;
-
-mod users;
 
 pub(crate) use nodes::DRAIN_GRACE_MS;
 
@@ -21,6 +21,17 @@ pub(crate) enum Outcome {
     Held,
     Broken,
     NotJudged,
+}
+
+impl Outcome {
+    /// For people.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Broken => "BROKEN",
+            Self::NotJudged => "not judged",
+        }
+    }
 }
 
 /// The verdict on one promise of the design.
@@ -40,6 +51,14 @@ pub(crate) struct Verdict {
 impl Verdict {
     fn new(promise: &'static str, claim: &'static str) -> Self {
         Self { promise, claim, outcome: Outcome::NotJudged, facts: Vec::new(), breaches: Vec::new() }
+    }
+
+    /// For a terminal.
+    pub(crate) fn lines(&self) -> String {
+        let head = format!("{:<4} {:<11} {}", self.promise, self.outcome.word(), self.claim);
+        let facts = self.facts.iter().map(|fact| format!("       {fact}"));
+        let breaches = self.breaches.iter().map(|breach| format!("     ! {breach}"));
+        std::iter::once(head).chain(facts).chain(breaches).collect::<Vec<_>>().join("\n")
     }
 
     fn fact(&mut self, fact: String) {
@@ -78,9 +97,9 @@ pub(crate) fn judge(ledger: &Ledger) -> Vec<Verdict> {
         delivery::reliable(ledger, &readings),
         delivery::acknowledged(ledger, &readings),
         delivery::latest(ledger),
-        users::alerts(ledger),
+        alerts::alerts(ledger),
         delivery::idempotent(ledger),
-        users::access(ledger),
+        access::access(ledger),
         nodes::stuck(ledger),
         nodes::drained(ledger),
         nodes::presence(ledger),

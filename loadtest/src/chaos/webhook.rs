@@ -32,7 +32,7 @@ const HEADERS_MAX: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What has come: by user and the alert's number.
-type Received = HashMap<(String, u64), Escalated>;
+pub(crate) type Received = HashMap<(String, u64), Escalated>;
 
 /// See the module. It ends when it is dropped.
 pub(crate) struct Webhook {

@@ -494,7 +494,7 @@ pub enum BackplaneError {
     /// No connection, or no answer in time. Whether the call took effect is unknown: repeat it under the same key.
     #[error("the backplane is unavailable")]
     Unavailable(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
-    /// Fewer replicas confirmed than the namespace demands; the message is stored, its fate in a failover unknown.
+    /// Fewer replicas confirmed than the namespace, or a critical alert, demands; the message is stored, its fate in a failover unknown.
     #[error("{confirmed} of {wanted} replicas confirmed the message")]
     NotDurable {
         /// That many did.

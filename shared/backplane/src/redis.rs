@@ -9,6 +9,8 @@
 //!   at their next use, since nobody can tell whether the last writes survived. Clients see a reset, never a silent skip.
 //!   With an append-only file a restart keeps what inboxes owe, owners, preferences, values and sticky orders.
 //! - **Nothing here waits without a bound.** A call fails within 2 s; while no connection exists, at once.
+//! - **A critical alert is on every replica that could take over** before its publish is acknowledged (`replicas`), where
+//!   `critical_replicas` asks for any. So neither its publisher nor the master need to live on for it.
 //! - **Nothing is numbered twice by a retry.** A call is sent again only where the server said that the first had no effect.
 //!   What a caller may repeat after [`BackplaneError::Unavailable`] is safe under an idempotency key.
 //! - **A cluster's slot that moves** takes its channels to a server that did not number them: they open a new epoch. While a
@@ -54,6 +56,7 @@ mod link;
 mod presence;
 mod publish;
 mod read;
+mod replicas;
 mod reply;
 mod stats;
 mod supervisor;

@@ -31,6 +31,7 @@ pub struct Facts {
     /// When a process that publishes died.
     deaths: Vec<u64>,
     restarts: u32,
+    are_alerts_replicated: bool,
     epochs: BTreeMap<String, Vec<u64>>,
 }
 
@@ -55,6 +56,7 @@ impl Facts {
             }
             Event::StoreRestarted => self.restarts += 1,
             Event::PublisherDied => self.deaths.push(now_ms),
+            Event::Replicated => self.are_alerts_replicated = true,
             _ => {}
         }
     }
@@ -122,11 +124,13 @@ impl Facts {
         self.losses.iter().any(|(died, survived)| from_ms <= *died && to_ms >= *survived)
     }
 
-    /// Whether a message may be gone for good although its publisher vouches for it: that died too, before or soon after the
-    /// store did.
+    /// Whether an alert may be gone for good although its publisher vouches for it: that died too, before or soon after the
+    /// store did, and no replica had confirmed it.
     pub(crate) fn may_be_gone(&self, fact: &Fact) -> bool {
         let acked_ms = fact.acked.map_or(fact.begun_ms, |(acked_ms, _)| acked_ms);
-        let lost = self.losses.iter().filter(|(died, survived)| fact.begun_ms <= *died && acked_ms >= *survived);
+        let lost = self.losses.iter().filter(|(died, survived)| {
+            fact.begun_ms <= *died && acked_ms >= *survived && (*survived == 0 || !self.are_alerts_replicated)
+        });
         lost.into_iter()
             .any(|(store, _)| self.deaths.iter().any(|at| (fact.begun_ms..store + VOUCHING_MS).contains(at)))
     }

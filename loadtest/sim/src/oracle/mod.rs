@@ -64,6 +64,8 @@ pub enum Event {
     StoreLost { written_until_ms: Option<u64> },
     /// A process that publishes died: what it vouched for is not published again.
     PublisherDied,
+    /// Whatever takes over from the store has what the emitter confirmed of alerts, unless it has nothing at all.
+    Replicated,
     /// The store came back with everything.
     StoreRestarted,
     /// Who is where, as asked of the cluster, beside who really is.

@@ -2,6 +2,9 @@
 //!
 //! One thread, one command at a time, RESP3 only, classic pub/sub. Its functions are the shipped Lua, run as loaded over the
 //! wire. What it does not know is an error, never a guess; the backplane's conformance suite says whether it knows enough.
+//!
+//! It may have replicas: one that is always up to date, and one that lags behind and is the one that takes over. Only what both
+//! confirmed (`WAIT 2`) is sure to survive.
 
 mod command;
 mod functions;
@@ -39,6 +42,8 @@ pub const PORT: u16 = 6379;
 const SUBSCRIBER_BYTES_MAX: usize = 512 * 1024;
 /// How often the replica and the disk get a state.
 const COPY_INTERVAL_MS: u64 = 25;
+/// Replicas, where there are any.
+const REPLICAS: u32 = 2;
 /// States kept: as far back as a failover may lose.
 const COPIES_MAX: usize = 64;
 
@@ -48,6 +53,9 @@ pub struct Disk {
     store: Store,
     libraries: BTreeMap<String, String>,
     copies: VecDeque<(u64, Store)>,
+    is_replicated: bool,
+    /// When the slower replica had everything last.
+    confirmed_ms: u64,
     mutation: Option<&'static Mutation>,
 }
 
@@ -68,20 +76,47 @@ impl Disk {
         Self { mutation, ..Self::default() }
     }
 
+    /// From now on there are replicas.
+    pub fn replicate(&mut self) {
+        self.is_replicated = true;
+    }
+
+    /// Answers how many replicas confirm where `wanted` are waited for: the faster one at once; the slower one only where it
+    /// is waited for.
+    fn confirm(&mut self, wanted: u32, now_ms: u64) -> i64 {
+        if !self.is_replicated {
+            return 0;
+        }
+        if wanted < REPLICAS {
+            return 1;
+        }
+        self.confirmed_ms = now_ms;
+        self.keep_copy(now_ms);
+        i64::from(REPLICAS)
+    }
+
+    /// What it says of its replicas.
+    fn replication(&self) -> String {
+        let count = if self.is_replicated { REPLICAS } else { 0 };
+        let replicas = (0..count)
+            .map(|number| format!("slave{number}:ip=10.0.0.{number},port=6379,state=online,offset=1,lag=0\r\n"));
+        format!("# Replication\r\nrole:master\r\nconnected_slaves:{count}\r\n{}", replicas.collect::<String>())
+    }
+
     /// Makes of it what the next server finds; `now_ms` is the time of the crash. Answers until when writes survived.
     pub fn crash(&mut self, survival: Survival, now_ms: u64) -> Option<u64> {
         let copies = std::mem::take(&mut self.copies);
         match survival {
             Survival::All => Some(now_ms),
             Survival::Until { ago_ms } => {
-                let then = now_ms.saturating_sub(ago_ms);
+                let then = now_ms.saturating_sub(ago_ms).max(self.confirmed_ms);
                 let kept = copies.into_iter().rev().find(|(at, _)| *at <= then);
                 let (at, store) = kept.unzip();
                 self.store = store.unwrap_or_default();
                 at
             }
             Survival::Nothing => {
-                *self = Self::with(self.mutation);
+                *self = Self { is_replicated: self.is_replicated, ..Self::with(self.mutation) };
                 None
             }
         }
@@ -90,10 +125,14 @@ impl Disk {
     fn copy(&mut self, now_ms: u64) {
         let last = self.copies.back();
         if last.is_none_or(|(at, store)| now_ms >= at + COPY_INTERVAL_MS && store.writes != self.store.writes) {
-            self.copies.push_back((now_ms, self.store.clone()));
-            if self.copies.len() > COPIES_MAX {
-                self.copies.pop_front();
-            }
+            self.keep_copy(now_ms);
+        }
+    }
+
+    fn keep_copy(&mut self, now_ms: u64) {
+        self.copies.push_back((now_ms, self.store.clone()));
+        if self.copies.len() > COPIES_MAX {
+            self.copies.pop_front();
         }
     }
 }
@@ -227,9 +266,14 @@ impl State {
             "PING" => Reply::Status("PONG"),
             "CLIENT" | "SELECT" | "AUTH" => Reply::OK,
             "ROLE" => Reply::Array(vec![Reply::bulk("master"), Reply::Int(0), Reply::Array(Vec::new())]),
+            "INFO" if words.get(1).is_some_and(|section| section == b"replication") => {
+                Reply::bulk(self.disk.borrow().replication())
+            }
             "INFO" => Reply::bulk(format!("# Server\r\nredis_version:7.0.15\r\nrun_id:{}\r\n", self.run_id)),
-            // No replica confirms.
-            "WAIT" => Reply::Int(0),
+            "WAIT" => match words.get(1).and_then(|wanted| std::str::from_utf8(wanted).ok()?.parse().ok()) {
+                Some(wanted) => Reply::Int(self.disk.borrow_mut().confirm(wanted, now_ms())),
+                None => Reply::error("value is not an integer or out of range"),
+            },
             "PUBLISH" => match words {
                 [_, channel, payload] => self.publish(channel, payload),
                 _ => Reply::error("wrong number of arguments for 'publish' command"),

@@ -35,14 +35,19 @@ fn honest() -> Ledger {
     let join = |at_ms, alerts: &[u64]| InboxJoin {
         asked_ms: at_ms - 1,
         at_ms,
-        epoch: Some(1),
         alerts: alerts.iter().copied().collect::<BTreeSet<_>>(),
     };
     let inbox = InboxLog {
         joins: vec![join(200, &[1]), join(400, &[])],
-        seen: BTreeSet::from([1]),
+        came: HashMap::from([(1, 250)]),
         acks_sent: HashMap::from([(1, 300)]),
         acks_confirmed: HashMap::from([(1, 310)]),
+        ..InboxLog::default()
+    };
+    let second = InboxLog {
+        device: 1,
+        joins: vec![join(150, &[1]), join(600, &[])],
+        came: HashMap::from([(1, 150)]),
         ..InboxLog::default()
     };
     Ledger {
@@ -53,10 +58,11 @@ fn honest() -> Ledger {
         ],
         latest: vec![latest],
         latest_acked: HashMap::from([("price".into(), 9)]),
-        alerts: vec![Alert { user: 0, number: 1, accepted_ms: 100, epoch: Some(1) }],
+        alerts: vec![Alert { user: 0, number: 1, accepted_ms: Some(100) }],
+        alerts_are_replicated: true,
         escalated: HashMap::new(),
         escalations_until_ms: 1_000,
-        inboxes: vec![inbox],
+        inboxes: vec![inbox, second],
         revoked: vec![Revoked { user: "eve".into(), ..Revoked::default() }],
         intrusion: Intrusion { refused: 5, admitted: 0 },
         stuck: vec![Stuck {
@@ -151,36 +157,74 @@ fn g3_breaks_on_an_older_value_and_on_a_last_one_that_never_came() {
 }
 
 #[test]
-fn g4_breaks_on_an_alert_that_does_not_come_again_or_never_came() {
+fn g4_breaks_on_an_alert_that_does_not_come_again_or_comes_after_it_was_settled() {
     breaks(&["G4"], |ledger| ledger.inboxes[0].joins[0].alerts.clear());
-    breaks(&["G4"], |ledger| ledger.inboxes[0].seen.clear());
     breaks(&["G4"], |ledger| {
         ledger.inboxes[0].joins[1].alerts.insert(1);
+    });
+    breaks(&["G4"], |ledger| {
+        ledger.inboxes[1].joins[1].alerts.insert(1);
+    });
+}
+
+/// The alert of the honest ledger, which nobody settled.
+fn unsettled(ledger: &mut Ledger) {
+    ledger.inboxes[0].acks_sent.clear();
+    ledger.inboxes[0].acks_confirmed.clear();
+    for inbox in &mut ledger.inboxes {
+        inbox.joins.truncate(1);
+    }
+}
+
+#[test]
+fn g4_breaks_on_an_alert_that_one_device_never_got() {
+    breaks(&[], unsettled);
+    for device in 0..2 {
+        breaks(&["G4"], |ledger| {
+            unsettled(ledger);
+            ledger.inboxes[device].joins.clear();
+            ledger.inboxes[device].came.clear();
+        });
+    }
+    // Nobody was told that it would be kept.
+    breaks(&[], |ledger| {
+        unsettled(ledger);
+        ledger.alerts[0].accepted_ms = None;
+        ledger.inboxes[1].joins.clear();
+        ledger.inboxes[1].came.clear();
     });
 }
 
 #[test]
-fn g4_allows_what_redis_lost_with_its_primary_and_nothing_older() {
-    let lose = |ledger: &mut Ledger, epoch: u64| {
-        ledger.alerts[0].accepted_ms = 100_000;
-        let join = &mut ledger.inboxes[0].joins[0];
-        (join.asked_ms, join.at_ms, join.epoch) = (300_000, 300_001, Some(epoch));
-        join.alerts.clear();
-        ledger.inboxes[0].acks_sent.clear();
-        ledger.inboxes[0].joins.truncate(1);
+fn g4_excuses_no_failover() {
+    let missing = |ledger: &mut Ledger, came_last_ms: u64| {
+        unsettled(ledger);
+        ledger.redis_faults = 1;
+        let inbox = &mut ledger.inboxes[1];
+        inbox.joins[0].alerts.clear();
+        inbox.came.insert(1, came_last_ms);
     };
-    // The primary was replaced three seconds after it took the alert; the alert was long there when it was replaced.
-    breaks(&[], |ledger| lose(ledger, 103_000));
-    breaks(&["G4"], |ledger| lose(ledger, 200_000));
+    let (before, after) = (120, 180);
+    // It came live, then the new primary did not know it, and nobody published it again.
+    breaks(&["G4"], |ledger| missing(ledger, before));
+    breaks(&["G4"], |ledger| missing(ledger, after));
+    let unreplicated = |ledger: &mut Ledger, came_last_ms| {
+        missing(ledger, came_last_ms);
+        ledger.alerts_are_replicated = false;
+    };
+    breaks(&["G4"], |ledger| unreplicated(ledger, before));
+    breaks(&[], |ledger| unreplicated(ledger, after));
+    breaks(&["G4"], |ledger| {
+        unreplicated(ledger, after);
+        ledger.redis_faults = 0;
+    });
 }
 
 #[test]
 fn g4_breaks_on_an_escalation_that_is_missing_too_early_forged_or_unnecessary() {
     let escalated = Escalated { at_ms: 5_300, deadline_ms: 5_100, times: 1, is_genuine: true };
     let unacknowledged = |ledger: &mut Ledger| {
-        ledger.inboxes[0].acks_sent.clear();
-        ledger.inboxes[0].acks_confirmed.clear();
-        ledger.inboxes[0].joins.truncate(1);
+        unsettled(ledger);
         ledger.escalations_until_ms = 200_000;
         ledger.escalated.insert(1, escalated);
     };

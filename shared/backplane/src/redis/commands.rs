@@ -18,7 +18,7 @@ const CLASSES: [(&str, &[&str]); 11] = [
     ("lease", &["take_lease", "renew_lease", "fence"]),
     ("journal", &["append_journal", "fence_journal", "read_journal", "list_journals"]),
     ("fleet", &["control", "controls", "controls_since", "report", "nodes", "live_nodes", "PUBSUB"]),
-    ("replicate", &["WAIT"]),
+    ("replicate", &["WAIT", "replicas"]),
     ("other", &[]),
 ];
 

@@ -31,7 +31,8 @@ pub struct RedisConfig {
     /// Connections for reading (history, inboxes, presence) and for publishing with confirmation by replicas, 1 to 256.
     pub pool_size: usize,
     /// Replicas that must confirm a critical message of an inbox before its publish is acknowledged, over and above its
-    /// namespace's `replicas_min`. Absent: 1 where Sentinels are named, which imply a replica, otherwise 0.
+    /// namespace's `replicas_min`. Unless 0 it is a lower bound: every replica that could take over must confirm. Absent: 1
+    /// where Sentinels are named, which imply a replica, otherwise 0.
     pub critical_replicas: Option<u32>,
     /// How long starting waits for the first connection, seconds.
     pub connect_timeout_s: u64,

@@ -15,7 +15,7 @@ use crate::IDEMPOTENCY_WINDOW;
 const OWNER_TTL_S: u64 = 30 * 86_400;
 
 /// In order: each part may use the locals of those before it.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 10] = [
     include_str!("functions/channel.lua"),
     include_str!("functions/alerts.lua"),
     include_str!("functions/publish.lua"),
@@ -25,6 +25,7 @@ const PARTS: [&str; 9] = [
     include_str!("functions/presence.lua"),
     include_str!("functions/lease.lua"),
     include_str!("functions/journal.lua"),
+    include_str!("functions/replicas.lua"),
 ];
 
 static LIBRARY: LazyLock<Library> = LazyLock::new(|| {

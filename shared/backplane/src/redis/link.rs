@@ -1,7 +1,10 @@
 //! The connections for calls to one master, dialled and given up together.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -53,6 +56,8 @@ pub(super) struct Link {
     /// Names the server's process, as the numbering's fence does.
     pub(super) run_id: String,
     shared: Vec<MultiplexedConnection>,
+    /// How many replicas could take over from the master, as it said last.
+    replicas: AtomicU32,
     pool: deadpool_redis::Pool,
 }
 
@@ -80,9 +85,17 @@ impl Link {
             .build()
             .map_err(|error| RedisError::from(std::io::Error::other(error)))?;
         let run_id = run_id(&mut shared[0]).await?;
-        let link = Self { address: master.address.clone(), run_id, shared, pool };
+        let link = Self { address: master.address.clone(), run_id, shared, replicas: AtomicU32::new(0), pool };
         link.load_functions().await?;
         Ok(link)
+    }
+
+    pub(super) fn replicas(&self) -> u32 {
+        self.replicas.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_replicas(&self, replicas: u32) {
+        self.replicas.store(replicas, Ordering::Relaxed);
     }
 
     /// Loads this build's functions.

@@ -56,7 +56,7 @@ impl Core {
         let mut groups: BTreeMap<(usize, bool), Vec<(usize, &Publish)>> = BTreeMap::new();
         for (at, publish) in named.iter().map(|named| &**named).enumerate() {
             let partition = self.keys.partition(publish.channel.as_str());
-            groups.entry((partition, self.replicas_of(publish) > 0)).or_default().push((at, publish));
+            groups.entry((partition, self.is_durable(publish))).or_default().push((at, publish));
         }
         let results = join_all(groups.into_iter().map(|group| self.publish_group(group))).await;
         let mut in_order: Vec<Option<Result<Published, BackplaneError>>> = batch.iter().map(|_| None).collect();
@@ -122,7 +122,7 @@ impl Core {
             let mut commands: Vec<Cmd> =
                 chunk.iter().enumerate().map(|(at, (_, publish))| self.publish_call(publish, attempt(at))).collect();
             if is_durable {
-                commands.push(self.wait_call(chunk));
+                commands.extend(self.confirmation_calls(chunk, &link));
             }
             sent.get_or_insert_with(|| (Instant::now(), link.run_id.clone()));
             match self.call_on(&link, lane, &commands).await {
@@ -130,7 +130,7 @@ impl Core {
                 Err(error) => return Err(error.into_backplane()),
                 Ok(answers) => {
                     let results =
-                        if is_durable { self.confirmed(answers, chunk)? } else { all_published(answers, chunk) };
+                        if is_durable { self.confirmed(answers, chunk, &link)? } else { all_published(answers, chunk) };
                     self.vouch(chunk, &results, &link.run_id);
                     return Ok(results);
                 }
@@ -146,44 +146,6 @@ impl Core {
                 self.vouched.vouch(publish, server);
             }
         }
-    }
-
-    /// `WAIT` counts replicas that have all that its connection wrote, so it goes right behind the messages.
-    fn wait_call(&self, chunk: &[(usize, &Publish)]) -> Cmd {
-        let wanted = chunk.iter().map(|(_, publish)| self.replicas_of(publish)).max().unwrap_or(0);
-        let mut wait = redis::cmd("WAIT");
-        wait.arg(wanted).arg(millis(REPLICAS_TIMEOUT));
-        wait
-    }
-
-    fn confirmed(
-        &self,
-        mut answers: Answers,
-        chunk: &[(usize, &Publish)],
-    ) -> Result<Vec<Result<Published, BackplaneError>>, BackplaneError> {
-        let confirmed = match answers.pop() {
-            Some(Ok(Value::Int(confirmed))) => u32::try_from(confirmed).unwrap_or(0),
-            Some(Err(error)) => return Err(from_redis(error)),
-            _ => return Err(unexpected("WAIT answered no number")),
-        };
-        let results = answers.into_iter().zip(chunk).map(|(answer, (_, publish))| {
-            let published = published(answer, publish)?;
-            match self.replicas_of(publish) {
-                wanted if confirmed < wanted => {
-                    Counters::add(&self.counters.not_durable, 1);
-                    Err(BackplaneError::NotDurable { confirmed, wanted })
-                }
-                _ => Ok(published),
-            }
-        });
-        Ok(results.collect())
-    }
-
-    /// Replicas that must have the message before it is acknowledged.
-    fn replicas_of(&self, publish: &Publish) -> u32 {
-        let is_alert = publish.policy.class == DeliveryClass::Inbox && publish.priority == Priority::Critical;
-        let of_alerts = if is_alert { self.critical_replicas } else { 0 };
-        publish.policy.replicas_min.max(of_alerts)
     }
 
     /// The call whose function suits the class; arguments as `functions/publish.lua` lists them.
@@ -293,7 +255,7 @@ fn all_published(answers: Answers, chunk: &[(usize, &Publish)]) -> Vec<Result<Pu
 
 /// Reads an answer. A message without a key that was published already was so by an earlier attempt of this very call; of
 /// one with a key nobody can tell, so it is a duplicate.
-fn published(answer: Result<Value, RedisError>, publish: &Publish) -> Result<Published, BackplaneError> {
+pub(super) fn published(answer: Result<Value, RedisError>, publish: &Publish) -> Result<Published, BackplaneError> {
     let is_keyed = publish.idempotency_key.is_some();
     let text = reply::text(answer.map_err(from_redis)?)?;
     let position = |text: &str| if text.is_empty() { Ok(None) } else { reply::parse_position(text).map(Some) };

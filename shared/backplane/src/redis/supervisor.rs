@@ -110,6 +110,9 @@ async fn arrange(core: &Arc<Core>, posts: &mut Posts) -> Result<(), BackplaneErr
         match dial {
             Ok((master, link)) if masters_now.iter().any(|now| now.is_same(master)) => {
                 core.links.set(&master.partitions, &Arc::new(link));
+                if let Err(error) = core.look_at_replicas().await {
+                    tracing::debug!(%error, "replicas are looked at later");
+                }
                 Counters::add(&core.counters.link_rebuilds, 1);
                 // Another server, or the same one restarted: what it knows of presence may be nothing.
                 core.ledger.state_all();
@@ -194,6 +197,9 @@ pub(super) async fn upkeep(core: Arc<Core>) {
     for round in 0u32.. {
         interval.tick().await;
         core.tell(core.interest.sweep());
+        if let Err(error) = core.look_at_replicas().await {
+            tracing::debug!(%error, "replicas are looked at later");
+        }
         let swept = if round % SWEEP_ROUNDS == 0 { core.sweep_presence().await } else { Ok(()) };
         let stated = if core.ledger.has_waiting() { core.state_presence().await } else { Ok(()) };
         if let Err(error) = swept.and(stated) {

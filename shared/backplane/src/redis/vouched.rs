@@ -1,7 +1,7 @@
 //! Critical messages of inboxes that this process vouches for a while after they were acknowledged.
 //!
-//! A replica that confirmed a message need not be the one that is promoted, and a server that restarts may have lost the
-//! newest writes of its append-only file. So what was acknowledged a short while ago is published once more at any other
+//! Where no replica confirms, a server that restarts may have lost the newest writes of its append-only file; where all do
+//! (`replicas`), this is the second line. So what was acknowledged a short while ago is published once more at any other
 //! server that takes the partition over, under its idempotency key: one that has the message answers with its position.
 
 use std::{

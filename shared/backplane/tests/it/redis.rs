@@ -15,6 +15,7 @@ use tickwire_protocol::{
 };
 use tokio::time::Instant;
 
+mod alerts;
 mod conformance;
 mod journal;
 mod outage;
