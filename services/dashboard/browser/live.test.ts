@@ -76,6 +76,14 @@ test("a bot that is started here decides with its reasons, trades, moves on ever
   await page.getByText("Risk thresholds").click();
   await page.getByRole("textbox", { name: "Loss limit used, warning from, %" }).fill("62.5");
   await page.screenshot({ path: `${SHOTS}live-new-session.png` });
+  const size = page.viewportSize() ?? { width: 1_440, height: 900 };
+  await page.setViewportSize({ width: 390, height: 844 });
+  const dialog = page.getByRole("dialog", { name: "New session" });
+  const sideways = () =>
+    dialog.evaluate((it) => Math.max(...[...it.querySelectorAll("*")].map((of) => of.getBoundingClientRect().right)));
+  expect(await sideways(), "nothing of the dialog sticks out on a phone").toBeLessThanOrEqual(390);
+  await page.screenshot({ path: `${SHOTS}live-new-session-mobile.png` });
+  await page.setViewportSize(size);
   await page.getByRole("button", { name: "Start session" }).click();
   await page.waitForURL(/\/sessions\//);
   await page.getByText("active", { exact: true }).first().waitFor();

@@ -50,6 +50,7 @@ describe("on standalone", () => {
     await expect.poll(() => titles(watched), patient).toEqual(["one"]);
     await context.setOffline(true);
     await page.getByText(/Reconnecting:|Not connected:/).waitFor();
+    await page.locator("main.main-old").waitFor();
     await notify("cut", "two");
     await notify("cut", "three");
     await context.setOffline(false);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { activityOf, bucketQuantile, type Figures, look, type NodeEntry, together, WINDOW_MS } from "../src/operations/fleet";
 import { shown } from "../src/operations/stages";
+import { trendOf } from "../src/operations/use-fleet";
 
 const BOUNDS = [250, 1_000, 5_000];
 
@@ -111,4 +112,16 @@ describe("a quantile out of buckets", () => {
       "> 8.0 s",
     ]);
   });
+});
+
+test("a trend keeps some minutes of what was measured", () => {
+  const looks = seen(report("a", 0, 0), report("a", 2_000, 100));
+  const cluster = activityOf(looks.get("a") ?? []);
+  const trend = trendOf([], cluster, 7);
+  expect(trend).toEqual([{ time: 7, rate: 50, p99: 0.9925 }]);
+  expect(trendOf(trend, cluster, 7), "one a second").toBe(trend);
+  expect(trendOf(trend, activityOf([report("a", 0, 5)]), 8), "a first look has no rate").toBe(trend);
+  let long = trend;
+  for (let time = 8; time < 400; time += 1) long = trendOf(long, cluster, time);
+  expect([long.length, long[0]?.time, long[149]?.time]).toEqual([150, 250, 399]);
 });

@@ -10,6 +10,7 @@ import { DeadLetters } from "./dead-letters";
 import { Feeds } from "./feeds";
 import { Stages } from "./stages";
 import { Traffic } from "./traffic";
+import { Trends } from "./trends";
 import { useFleet } from "./use-fleet";
 
 /** The cluster's machinery, for the role `operator`. */
@@ -36,6 +37,7 @@ function Machinery() {
       <h1 className="sr-only">Operations</h1>
       <Traffic of={fleet} />
       <Stages of={fleet} />
+      <Trends of={fleet.trend} />
       <div className="columns columns-wide">
         <Nodes of={fleet} />
         <Channels onTap={(channel) => navigate(`/tap?channel=${encodeURIComponent(channel)}`)} />

@@ -33,6 +33,13 @@ type Props = { label: string; digits?: number; height?: number } & (
   | { kind: "candles"; data: readonly Bar[] }
 );
 
+/** Shows all of it, with room at both ends so that the outermost times are not cut. */
+function showAll(api: IChartApi, points: number): void {
+  const room = Math.max(0.2, points * 0.05);
+  if (points > 1) api.timeScale().setVisibleLogicalRange({ from: -room, to: points - 1 + room });
+  else api.timeScale().fitContent();
+}
+
 /** A live chart; a gain is drawn above and below nothing. Its canvas is no text, so `label` says what the newest value is, for those who listen. */
 export function RealTimeChart(props: Props) {
   const { label, kind, data, digits = 2 } = props;
@@ -60,7 +67,6 @@ export function RealTimeChart(props: Props) {
         timeVisible: true,
         secondsVisible: kind !== "candles",
         allowBoldLabels: kind === "candles",
-        rightOffset: 2,
       },
       // Cut as the figures beside it are; what a float lost is far behind.
       localization: { priceFormatter: (price: number) => decimal(price.toFixed(8), digits) },
@@ -118,10 +124,10 @@ export function RealTimeChart(props: Props) {
       // Whoever looks at all of it goes on doing so; whoever looked closer at a part keeps that.
       const isWhole = (api.timeScale().getVisibleLogicalRange()?.from ?? 0) <= 0;
       series.update({ ...tail, time: tail.time as UTCTimestamp });
-      if (isWhole) api.timeScale().fitContent();
+      if (isWhole) showAll(api, data.length);
     } else {
       series.setData(data.map((it) => ({ ...it, time: it.time as UTCTimestamp })) as never);
-      api.timeScale().fitContent();
+      showAll(api, data.length);
     }
     drawn.current = data;
   }, [data, kind, digits, shown]);

@@ -1,3 +1,4 @@
+import { useWebSocketConnection } from "@tickwire/client/react";
 import { type ReactNode, Suspense, useEffect, useState } from "react";
 import { NavLink, Outlet, useLocation } from "react-router";
 import { type Account, signOut } from "../lib/account";
@@ -40,6 +41,7 @@ const nameOf = (pathname: string) =>
 /** What stands around every screen. */
 export function Shell({ who }: { who: Account }) {
   const { pathname } = useLocation();
+  const { isConnected } = useWebSocketConnection();
   const unread = useUnreadTitle(nameOf(pathname));
   const screens = SCREENS.filter(({ operator }) => !operator || who.roles.includes("operator"));
   // A new screen begins at its top, and its heading is where reading goes on.
@@ -98,7 +100,7 @@ export function Shell({ who }: { who: Account }) {
           <EndsSoon at={who.expiresAt} />
           <SystemNotices />
         </div>
-        <main id="main" className="main" tabIndex={-1}>
+        <main id="main" className={`main ${isConnected ? "" : "main-old"}`} tabIndex={-1}>
           <Suspense fallback={<Empty title="Loading…" />}>
             <Outlet />
           </Suspense>

@@ -8,7 +8,8 @@ pub(super) fn reading(facts: &Facts<'_>) -> Option<Reading> {
     let figures = facts.figures?;
     let limit = facts.session.limits.loss_limit;
     let value = figures.loss_utilization(limit);
-    let lost = (-figures.pnl()).max(Decimal::ZERO);
+    // A negated zero would be told as -0.
+    let lost = if figures.pnl() < Decimal::ZERO { -figures.pnl() } else { Decimal::ZERO };
     Some(Reading {
         kind: Kind::LossLimit,
         subject: String::new(),
@@ -28,7 +29,7 @@ mod tests {
     #[test]
     fn only_a_loss_that_reaches_the_limit_is_all_of_it() {
         let (session, market, thresholds) = (session("s"), Market::default(), Thresholds::default());
-        for (lost, value) in [("-500", "0"), ("999.999", "0.9999"), ("1000", "1"), ("2000.00", "2")] {
+        for (lost, value) in [("-500", "0"), ("0", "0"), ("999.999", "0.9999"), ("1000", "1"), ("2000.00", "2")] {
             let figures = figures("s", lost.parse().unwrap(), rust_decimal::Decimal::ZERO);
             let facts = Facts {
                 session: &session,
@@ -37,7 +38,9 @@ mod tests {
                 thresholds: &thresholds,
                 now_ms: 0,
             };
-            assert_eq!(super::reading(&facts).unwrap().value, value.parse().unwrap(), "{lost}");
+            let reading = super::reading(&facts).unwrap();
+            assert_eq!(reading.value, value.parse().unwrap(), "{lost}");
+            assert!(!reading.text.starts_with('-'), "{}", reading.text);
             assert_eq!(super::reading(&Facts { figures: None, ..facts }), None);
         }
     }
