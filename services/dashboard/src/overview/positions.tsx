@@ -31,7 +31,7 @@ export function PositionsTable({
         keyOf={({ data }) => `${data.sessionId ?? ""} ${data.symbol}`}
         initialOrder={{ column: "symbol", descending: false }}
         height="short"
-        empty={<Empty title="No open position">Positions appear with the first fill.</Empty>}
+        empty={<Empty title="No open position">Whatever is held is listed here, from its first fill on.</Empty>}
         columns={[
           {
             id: "symbol",

@@ -121,11 +121,19 @@ impl Shard {
         self.node.metrics.publications_in.inc();
         self.note_times(publication);
         let mut hub = self.hub.borrow_mut();
+        self.take_publication(&mut hub, publication);
+        // What nobody wants, or not yet, waits for no round of writes: the next one, whenever it is, says nothing of it.
+        if hub.dirty.is_empty() && hub.urgent.is_empty() {
+            self.waiting_since.set(None);
+        }
+    }
+
+    fn take_publication(self: &Rc<Self>, hub: &mut Hub, publication: &Arc<Publication>) {
         let Some(&id) = hub.by_name.get(&publication.channel) else { return };
         let channel = &mut hub.channels[id.0 as usize];
         let base = channel.stream.value(publication.key.as_deref()).cloned();
         match channel.stream.on_publication(publication) {
-            Next::Deliver => self.deliver(&mut hub, id, publication, base),
+            Next::Deliver => self.deliver(hub, id, publication, base),
             Next::Repair => self.start_repair(channel, id, channel.serial),
             Next::Nothing => {}
         }

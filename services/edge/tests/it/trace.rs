@@ -62,6 +62,25 @@ async fn a_node_reports_what_it_counted_and_how_long_each_stage_took() {
     }
 }
 
+/// The next write to anybody, which may be seconds later, would otherwise be told as the time that it took to sockets.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_wanted_waits_for_no_socket() {
+    let node = Node::start();
+    let mut client = node.client("7").await;
+    client.subscribe(json!({"channel": "public:x", "filter": "side == \"buy\""})).await;
+    for n in 0..5 {
+        node.publish("public:x", json!({ "n": n })).await;
+    }
+    node.until_reported(|figures| figures.publications_in >= 5).await;
+    assert_eq!(client.ask(json!({"type": "ping"})).await["type"], "pong");
+    client.subscribe(json!("system")).await;
+    node.publish("system", json!({})).await;
+    client.next_of("message").await;
+    let counted = |counts: &[u64]| counts.iter().sum::<u64>();
+    let figures = node.until_reported(|figures| counted(&figures.delivery.socket) >= 1).await;
+    assert_eq!((counted(&figures.delivery.total), counted(&figures.delivery.socket)), (6, 1));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trace_is_refused_where_it_cannot_be_shown() {
     let node = Node::start();
