@@ -50,8 +50,19 @@ pub(crate) fn shift_rfc3339(by_ms: i64) -> impl FnMut(&str) -> Option<String> {
 
 /// Now, as RFC 3339 with microseconds.
 pub(crate) fn rfc3339(wall_ms: u64) -> String {
-    let at = jiff::Timestamp::from_millisecond(wall_ms.cast_signed()).unwrap_or_default();
+    rfc3339_us(wall_ms.saturating_mul(1_000))
+}
+
+/// The same of microseconds.
+pub(crate) fn rfc3339_us(at_us: u64) -> String {
+    let at = jiff::Timestamp::from_microsecond(at_us.cast_signed()).unwrap_or_default();
     format!("{at:.6}")
+}
+
+/// Reads such a time.
+pub(crate) fn parse_rfc3339_us(text: &str) -> Option<u64> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(at.as_microsecond()).ok()
 }
 
 /// Where the value after a colon stands: start, length.

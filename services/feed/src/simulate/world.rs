@@ -10,6 +10,7 @@ use super::{
     Speed,
     book::{BookFrame, TextBook},
     tape::{Entry, Kind, Tape},
+    text::{find, parse_rfc3339_us},
     wire::{Arg, Renewal, STRIDE, Wire},
 };
 
@@ -41,6 +42,8 @@ pub(crate) struct World {
     next: usize,
     is_started: bool,
     emitted: u64,
+    /// Time of the last frame that was made here, microseconds since the epoch.
+    made_us: u64,
     books: HashMap<Arc<str>, SymbolBook>,
     /// Depths asked for beside the recorded one, by symbol.
     cuts: BTreeSet<(String, usize, String)>,
@@ -57,6 +60,8 @@ struct SymbolBook {
     http: Option<(String, TextBook)>,
     /// Changes that the tape has before that snapshot.
     pending: Vec<BookFrame>,
+    /// The time of the last change as its frame says it, microseconds since the epoch.
+    changed_us: Option<u64>,
 }
 
 impl World {
@@ -71,6 +76,7 @@ impl World {
             next: 0,
             is_started: false,
             emitted: 0,
+            made_us: 0,
             books: HashMap::new(),
             cuts: BTreeSet::new(),
         }
@@ -156,6 +162,7 @@ impl World {
         }
         let before = self.cuts.iter().any(|(symbol, ..)| **symbol == *entry.symbol).then(|| state.book.clone());
         state.book.apply(&frame, self.wire.depth(&entry.topic));
+        state.changed_us = find(&text, "timestamp").and_then(parse_rfc3339_us).or(state.changed_us);
         state.is_whole |= frame.is_snapshot;
         self.emit(Arc::clone(&entry.topic), text, !frame.is_snapshot, frame.is_snapshot, out);
         if let Some(before) = before {
@@ -167,6 +174,7 @@ impl World {
     fn emit_cuts(&mut self, symbol: &str, before: &TextBook, is_snapshot: bool, wall_ms: u64, out: &mut Vec<Emission>) {
         let cuts: Vec<_> = self.cuts.iter().filter(|(cut, ..)| cut == symbol).cloned().collect();
         for (symbol, depth, topic) in cuts {
+            let at_us = self.make_us(wall_ms);
             let Some(state) = self.books.get(symbol.as_str()) else { continue };
             let mut frame = before.difference(&state.book, depth, true);
             if is_snapshot {
@@ -175,7 +183,7 @@ impl World {
                 continue;
             }
             let arg = Arg { topic: topic.clone(), wire: String::new(), symbol };
-            if let Some(text) = self.wire.render(&arg, &state.book, &frame, wall_ms) {
+            if let Some(text) = self.wire.render(&arg, &state.book, &frame, at_us) {
                 self.emit(topic.into(), text, !is_snapshot, is_snapshot, out);
             }
         }
@@ -201,6 +209,7 @@ impl World {
         (self.next, self.pass_began) = (0, now);
         let symbols: Vec<Arc<str>> = self.books.keys().cloned().collect();
         for symbol in symbols {
+            let at_us = self.make_us(wall_ms);
             let Some(state) = self.books.get_mut(&symbol) else { continue };
             let (Some((_, start)), Some(topic)) = (&state.http, &state.topic) else { continue };
             let offset = self.pass.saturating_mul(STRIDE);
@@ -212,7 +221,7 @@ impl World {
                 wire: format!("\"{}@depth\"", symbol.to_lowercase()),
                 symbol: symbol.to_string(),
             };
-            let text = self.wire.render(&arg, &state.book, &frame, wall_ms);
+            let text = self.wire.render(&arg, &state.book, &frame, at_us);
             state.book.apply(&frame, None);
             if let Some(text) = text {
                 self.emit(topic, text, true, false, out);
@@ -220,12 +229,13 @@ impl World {
         }
     }
 
-    fn renewed(&self, entry: &Entry, wall_ms: u64, sequence: Option<u64>) -> String {
+    fn renewed(&mut self, entry: &Entry, wall_ms: u64, sequence: Option<u64>) -> String {
         if !self.is_looped {
             return entry.raw.clone();
         }
         let shift_ms = wall_ms.cast_signed() - entry.recorded_ms.cast_signed();
-        self.wire.renew(&entry.topic, &entry.raw, Renewal { shift_ms, pass: self.pass, sequence })
+        let at_us = self.make_us(wall_ms);
+        self.wire.renew(&entry.topic, &entry.raw, Renewal { shift_ms, at_us, pass: self.pass, sequence })
     }
 
     fn emit(&mut self, topic: Arc<str>, text: String, is_change: bool, is_snapshot: bool, out: &mut Vec<Emission>) {
@@ -236,13 +246,21 @@ impl World {
     /// What a newcomer to a book is sent; `None` where the recording has not come to its snapshot, or the venue sends none.
     pub(crate) fn snapshot(&mut self, arg: &Arg, wall_ms: u64) -> Option<String> {
         let depth = self.wire.depth(&arg.topic);
-        if let Some(depth) = depth
-            && !self.tape.entries.iter().any(|entry| *entry.topic == *arg.topic)
-        {
+        let is_on_tape = self.tape.entries.iter().any(|entry| *entry.topic == *arg.topic);
+        if let Some(depth) = depth.filter(|_| !is_on_tape) {
             self.cuts.insert((arg.symbol.clone(), depth, arg.topic.clone()));
         }
+        let now_us = self.make_us(wall_ms);
         let state = self.books.get(arg.symbol.as_str()).filter(|state| state.is_whole)?;
-        self.wire.render(arg, &state.book, &whole(&state.book, depth.unwrap_or(usize::MAX)), wall_ms)
+        // The changes that follow have times of the tape, where they come from it.
+        let at_us = state.changed_us.filter(|_| is_on_tape).unwrap_or(now_us);
+        self.wire.render(arg, &state.book, &whole(&state.book, depth.unwrap_or(usize::MAX)), at_us)
+    }
+
+    /// The time of a frame that is made now: later than that of the one before, or nobody could tell which is the newer.
+    fn make_us(&mut self, wall_ms: u64) -> u64 {
+        self.made_us = wall_ms.saturating_mul(1_000).max(self.made_us + 1);
+        self.made_us
     }
 
     /// The best levels of a native symbol's book, once it is whole.

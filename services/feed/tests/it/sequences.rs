@@ -109,6 +109,16 @@ fn a_changed_level_fails_krakens_checksum_on_its_frame() {
     assert_eq!(anomalies(Exchange::Kraken, Market::Spot, &records).first(), Some(&expected));
 }
 
+/// After a resync the frame that was overtaken may still come, and undo what the new snapshot has; its checksum fits.
+#[test]
+fn a_change_that_is_older_than_krakens_snapshot_is_out_of_order() {
+    let mut records = records("kraken-v2-derived.jsonl.gz");
+    let late = nth(&records, "\"channel\":\"book\",\"type\":\"update\"", 0);
+    records[late].raw = records[late].raw.replace("\"timestamp\":\"2021", "\"timestamp\":\"2020").into();
+    let expected = (frame(&records, late), Anomaly::OutOfOrder);
+    assert_eq!(anomalies(Exchange::Kraken, Market::Spot, &records).first(), Some(&expected));
+}
+
 /// Its checksum fits after each of the two: the book would be what it was before the newer one.
 #[test]
 fn of_two_changes_of_one_level_that_changed_places_kraken_s_older_one_is_out_of_order() {

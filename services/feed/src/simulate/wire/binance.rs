@@ -112,7 +112,8 @@ impl Wire for Binance {
         vec![format!(r#"{{"result":null,"id":{}}}"#, ack.id.unwrap_or("null"))]
     }
 
-    fn render(&self, arg: &Arg, book: &TextBook, frame: &BookFrame, wall_ms: u64) -> Option<String> {
+    fn render(&self, arg: &Arg, book: &TextBook, frame: &BookFrame, at_us: u64) -> Option<String> {
+        let wall_ms = at_us / 1_000;
         if frame.is_snapshot {
             return None;
         }

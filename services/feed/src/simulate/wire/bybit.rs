@@ -112,7 +112,8 @@ impl Wire for Bybit {
         )]
     }
 
-    fn render(&self, arg: &Arg, _book: &TextBook, frame: &BookFrame, wall_ms: u64) -> Option<String> {
+    fn render(&self, arg: &Arg, _book: &TextBook, frame: &BookFrame, at_us: u64) -> Option<String> {
+        let wall_ms = at_us / 1_000;
         let kind = if frame.is_snapshot { "snapshot" } else { "delta" };
         let sequence = frame.sequence?;
         Some(format!(

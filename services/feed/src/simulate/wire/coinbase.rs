@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Ack, Arg, BookFrame, Level, Renewal, Request, TextBook, Wire, string};
-use crate::simulate::text::{add, find, replace, rfc3339, shift_rfc3339};
+use crate::simulate::text::{add, find, replace, rfc3339, rfc3339_us, shift_rfc3339};
 
 #[derive(Debug)]
 pub(super) struct Coinbase;
@@ -98,8 +98,8 @@ impl Wire for Coinbase {
         answers
     }
 
-    fn render(&self, arg: &Arg, _book: &TextBook, frame: &BookFrame, wall_ms: u64) -> Option<String> {
-        let time = rfc3339(wall_ms);
+    fn render(&self, arg: &Arg, _book: &TextBook, frame: &BookFrame, at_us: u64) -> Option<String> {
+        let time = rfc3339_us(at_us);
         let kind = if frame.is_snapshot { "snapshot" } else { "update" };
         let mut all = updates("bid", &frame.bids, &time);
         all.extend(updates("offer", &frame.asks, &time));

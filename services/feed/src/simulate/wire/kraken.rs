@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{Ack, Arg, BookFrame, Level, Renewal, Request, TextBook, Wire, json, string};
-use crate::simulate::text::{add, find, replace, rfc3339, shift_rfc3339};
+use crate::simulate::text::{add, find, replace, rfc3339, rfc3339_us, shift_rfc3339};
 
 #[derive(Debug)]
 pub(super) struct Kraken;
@@ -106,7 +106,12 @@ impl Wire for Kraken {
     }
 
     fn renew(&self, _topic: &str, frame: &str, renewal: Renewal) -> String {
-        let mut text = replace(frame, "timestamp", shift_rfc3339(renewal.shift_ms));
+        let is_book = find(frame, "channel") == Some("book");
+        let mut text = if is_book {
+            replace(frame, "timestamp", |_| Some(rfc3339_us(renewal.at_us)))
+        } else {
+            replace(frame, "timestamp", shift_rfc3339(renewal.shift_ms))
+        };
         text = replace(&text, "interval_begin", |begin| {
             let begin: jiff::Timestamp = begin.parse().ok()?;
             let at = begin.as_second() + renewal.shift_ms.div_euclid(1_000);
@@ -143,7 +148,7 @@ impl Wire for Kraken {
         ack.args.iter().map(|(arg, is_refused)| answer(ack, arg, *is_refused)).collect()
     }
 
-    fn render(&self, arg: &Arg, book: &TextBook, frame: &BookFrame, wall_ms: u64) -> Option<String> {
+    fn render(&self, arg: &Arg, book: &TextBook, frame: &BookFrame, at_us: u64) -> Option<String> {
         let kind = if frame.is_snapshot { "snapshot" } else { "update" };
         Some(format!(
             r#"{{"channel":"book","type":"{kind}","data":[{{"symbol":"{}","bids":{},"asks":{},"checksum":{},"timestamp":"{}"}}]}}"#,
@@ -151,7 +156,7 @@ impl Wire for Kraken {
             render_levels(&frame.bids),
             render_levels(&frame.asks),
             book.kraken_checksum(),
-            rfc3339(wall_ms),
+            rfc3339_us(at_us),
         ))
     }
 

@@ -61,6 +61,9 @@ pub(crate) struct Ack<'a> {
 pub(crate) struct Renewal {
     /// From the time of recording to now.
     pub(crate) shift_ms: i64,
+    /// Now, microseconds since the epoch, and later than in the frame before: shifted times would jump back where two frames
+    /// came at once.
+    pub(crate) at_us: u64,
     /// Passes over the recording that came before this one.
     pub(crate) pass: u64,
     /// The book's sequence number before this frame.
@@ -89,8 +92,9 @@ pub(crate) trait Wire: std::fmt::Debug + Send + Sync {
     }
     /// The answers to a request.
     fn acknowledge(&self, ack: &Ack<'_>) -> Vec<String>;
-    /// A frame with the whole book or a change of it; `None` where the venue sends none in band.
-    fn render(&self, arg: &Arg, book: &TextBook, frame: &BookFrame, wall_ms: u64) -> Option<String>;
+    /// A frame with the whole book or a change of it; `None` where the venue sends none in band. `at_us` is its time,
+    /// microseconds since the epoch: of no two frames the same, as at the exchange.
+    fn render(&self, arg: &Arg, book: &TextBook, frame: &BookFrame, at_us: u64) -> Option<String>;
     /// The frame as a client sees it that used other words for its topic.
     fn address(&self, arg: &Arg, frame: &str) -> String {
         let _ = arg;

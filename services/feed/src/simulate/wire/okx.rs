@@ -90,7 +90,8 @@ impl Wire for Okx {
         ack.args.iter().map(answer).collect()
     }
 
-    fn render(&self, arg: &Arg, book: &TextBook, frame: &BookFrame, wall_ms: u64) -> Option<String> {
+    fn render(&self, arg: &Arg, book: &TextBook, frame: &BookFrame, at_us: u64) -> Option<String> {
+        let wall_ms = at_us / 1_000;
         let action = if frame.is_snapshot { "snapshot" } else { "update" };
         let chain = match frame.sequence {
             // Only recordings from before the chain have a checksum.

@@ -19,7 +19,8 @@ pub(super) fn book(id: usize, read: messages::Book<'_>, text: &str, desk: &mut D
     let book = desk.book(id);
     book.depth = depth.or(book.depth);
     if is_snapshot {
-        book.newest_at = None;
+        // What is older than the snapshot may still be on its way.
+        book.newest_at = made_at;
         desk.is_repeated(id, text);
         return desk.install(id, change, |book| verify(book, checksum));
     }
