@@ -206,7 +206,8 @@ impl Trader {
                     Some(order) => self.order(order).await?,
                     None => return Ok(Ended::Shutdown),
                 },
-                quotes = mailbox.next(), if has_room => self.quotes(quotes).await?,
+                // Who is done watches no market: each quote would be a new standing that has to be told before the end.
+                quotes = mailbox.next(), if has_room && !self.engine.is_over() => self.quotes(quotes).await?,
             }
         }
     }
@@ -280,6 +281,10 @@ impl Trader {
     }
 
     async fn order(&mut self, order: Order) -> Result<(), LedgerError> {
+        // Whoever orders means the market as it is now.
+        if self.has_room() && !self.engine.is_over() {
+            self.quotes(self.mailbox.take()).await?;
+        }
         match order {
             Order::Flatten { reason, reply } => {
                 let entries = self.engine.flatten(&reason, now_ms());
