@@ -59,7 +59,6 @@ pub(crate) fn text(further: &[(&str, &str)]) -> anyhow::Result<String> {
          BACKPLANE_URL=redis://:{redis}@redis:6379\n\
          # With the profile `sentinel`:\n\
          # BACKPLANE_URL=redis+sentinel://:{redis}@sentinel-1:26379,sentinel-2:26379,sentinel-3:26379/tickwire\n\
-         # CRITICAL_REPLICAS=1\n\
          # With the profile `cluster`:\n\
          # BACKPLANE_URL=redis+cluster://:{redis}@redis-1:6379,redis-2:6379,redis-3:6379\n\
          # With the profile `tracing`:\n\
